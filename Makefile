@@ -1,0 +1,25 @@
+# The verbs of the house. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help build test lint fmt
+
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## build the one binary, overnight
+	cargo build --locked --package overnight
+
+test: ## run every test; needs nothing but a Rust toolchain and a C compiler
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --locked --workspace
+else
+	cargo test --locked --workspace
+endif
+
+lint: ## format check and clippy, warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format everything
+	cargo fmt --all

@@ -1,0 +1,1 @@
+//! States, decisions, packing, reconciliation, cost and schedule as pure functions.

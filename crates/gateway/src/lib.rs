@@ -1,0 +1,1 @@
+//! OpenAI-compatible Files and Batches server that runs batches itself.

@@ -1,0 +1,1 @@
+//! Client of OpenAI's Files and Batches API.

@@ -1,0 +1,2 @@
+//! Works a backlog through the night at half price.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Messages from the relay to the workers.

@@ -1,0 +1,1 @@
+//! Records in: issue files found by glob.

@@ -1,0 +1,1 @@
+//! All SQL: commit, orders, events, one file per table.

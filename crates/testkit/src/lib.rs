@@ -1,0 +1,1 @@
+//! What tests need: the binary, folders, the gateway's ledger.

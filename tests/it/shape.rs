@@ -1,0 +1,56 @@
+//! The pyramid: arrows between crates point down, and only along this list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Which room may know which, floor by floor. An arrow that isn't here fails the build; so does one
+/// that is here and isn't drawn any more.
+const ARROWS: &[(&str, &[&str])] = &[
+    // floor 1
+    ("crash", &[]),
+    ("domain", &[]),
+    ("migrations", &[]),
+    ("telemetry", &[]),
+    ("tokens", &[]),
+    ("wire", &[]),
+    // floor 2
+    ("openai", &["wire"]),
+    ("processor", &["wire"]),
+    ("queue", &["domain"]),
+    ("source", &[]),
+    ("store", &["crash", "domain", "migrations"]),
+    // floor 3
+    ("gateway", &["tokens", "wire"]),
+    ("pipeline", &["crash", "domain", "openai", "processor", "queue", "store", "tokens", "wire"]),
+    // floor 4
+    ("overnight", &[]),
+    // for tests
+    ("testkit", &[]),
+    ("tests", &[]),
+];
+
+#[test]
+fn arrows_point_down() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let rooms: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+
+    let drawn: BTreeMap<&str, BTreeSet<&str>> = packages
+        .iter()
+        .map(|package| {
+            let below = package["dependencies"].as_array().expect("dependencies").iter();
+            let below = below.filter(|dependency| dependency["kind"].is_null());
+            let below = below.filter_map(|dependency| dependency["name"].as_str());
+            (package["name"].as_str().expect("name"), below.filter(|name| rooms.contains(name)).collect())
+        })
+        .collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(room, below)| (*room, below.iter().copied().collect())).collect();
+    assert_eq!(drawn, allowed, "left: as cargo sees it; right: the list above");
+}
