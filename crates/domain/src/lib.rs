@@ -1,1 +1,41 @@
-//! States, decisions, packing, reconciliation, cost and schedule as pure functions.
+//! The rules of overnight, without I/O: what a job, a batch, an attempt and a task may become.
+//!
+//! Every stage of the pipeline has the form *load, act, decide, commit*; this crate is the third word.
+//! A decision takes a state and a fact and answers the next state, the next order and the events, with
+//! time and ids as arguments. Nothing here opens a socket, a file or a database.
+//!
+//! # Layout
+
+mod batch;
+mod class;
+mod clock;
+mod cost;
+mod event;
+mod id;
+mod job;
+mod night;
+mod order;
+mod pack;
+mod reconcile;
+mod task;
+mod words;
+
+pub use batch::{
+    Absence, AttemptEffect, BadLine, Batch, BatchDecision, BatchState, CreateDoubt, CreateKey, End, Fact,
+    Loss, Parked, Policy, Refusal, Remote, Seen, SettleWindow, UnknownCreate, ValidationFailure,
+    decide as decide_batch,
+};
+pub use class::{ErrorClass, Retry};
+pub use clock::{Clock, Time, from_unix};
+pub use cost::{Money, Price, PriceEntry, PriceError, PriceFile, PriceTable, Tokens};
+pub use event::{Event, EventType};
+pub use id::{AttemptId, BatchId, EventId, JobId, TaskId};
+pub use job::{
+    HoldReason, Job, JobDecision, JobFact, JobOutcome, JobPolicy, JobState, Kind, ShownState,
+    decide as decide_job,
+};
+pub use night::{NightError, next_night};
+pub use order::{Claimed, Command, Lane, NextOrder, failure_backoff, resend_after};
+pub use pack::{Limits, PackError, Packer, Place};
+pub use reconcile::{BatchTally, Discrepancy, TaskTally};
+pub use task::{AttemptEnd, AttemptState, TaskNext, TaskState, settle};

@@ -1,0 +1,223 @@
+//! The whole table of a batch, printed: a change to any rule shows as a change to the snapshot.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::{ErrorClass, JobId, NextOrder};
+
+const NOW: Time = Time::UNIX_EPOCH;
+
+fn policy(unknown: UnknownCreate) -> Policy {
+    Policy {
+        poll_interval: Duration::from_secs(60),
+        create_within: Duration::from_secs(90),
+        settle: SettleWindow { looks: 3, over: Duration::from_secs(900) },
+        unknown,
+        account_rest: Duration::from_secs(300),
+        create_rest: Duration::from_secs(10),
+    }
+}
+
+fn key() -> CreateKey {
+    CreateKey { upload: 1, file_id: "file-1".to_owned() }
+}
+
+/// Missing for the third time at the end of the window.
+fn almost_settled() -> Absence {
+    Absence { looks: 2, since: Some(NOW - TimeDelta::seconds(900)) }
+}
+
+fn states() -> Vec<(&'static str, BatchState)> {
+    let open = || "batch_1".to_owned();
+    vec![
+        ("filling", BatchState::Filling),
+        ("planned", BatchState::Planned),
+        (
+            "creating, before the deadline",
+            BatchState::Creating { key: key(), deadline: NOW + TimeDelta::seconds(1) },
+        ),
+        ("creating, after the deadline", BatchState::Creating { key: key(), deadline: NOW }),
+        ("unknown, first look", BatchState::Unknown { key: key(), absence: Absence::default() }),
+        ("unknown, last look", BatchState::Unknown { key: key(), absence: almost_settled() }),
+        ("fencing", BatchState::Fencing { key: key() }),
+        ("fenced, first look", BatchState::Fenced { key: key(), absence: Absence::default() }),
+        ("fenced, last look", BatchState::Fenced { key: key(), absence: almost_settled() }),
+        ("open", BatchState::Open { provider_id: open() }),
+        ("collecting", BatchState::Collecting { provider_id: open(), end: End::Completed }),
+        ("collected", BatchState::Collected { provider_id: open() }),
+        ("refused", BatchState::Refused),
+        ("cancelled", BatchState::Cancelled),
+        (
+            "parked, create unknown",
+            BatchState::Parked(Parked::Create { key: key(), doubt: CreateDoubt::Absent }),
+        ),
+        (
+            "parked, vanished",
+            BatchState::Parked(Parked::Provider { provider_id: open(), loss: Loss::Vanished }),
+        ),
+        ("parked, submit failing", BatchState::Parked(Parked::Submit)),
+    ]
+}
+
+fn seen(status: &str, end: Option<End>, refusal: Option<ValidationFailure>) -> Fact {
+    let remote = Remote { status: Some(status.to_owned()), total: 3, ..Remote::default() };
+    Fact::Observed(Seen { provider_id: "batch_1".to_owned(), end, refusal, remote })
+}
+
+fn refused(class: ErrorClass) -> Fact {
+    Fact::Refused(Refusal { class, message: "no".to_owned() })
+}
+
+fn facts() -> Vec<(&'static str, Fact)> {
+    let bad_line = BadLine { line: 2, code: "invalid_json_line".to_owned(), message: "no".to_owned() };
+    let lines = ValidationFailure { lines: vec![bad_line], ..ValidationFailure::default() };
+    let budget = ValidationFailure { class: Some(ErrorClass::TokenBudget), ..ValidationFailure::default() };
+    vec![
+        ("uploaded", Fact::Uploaded { file_id: "file-1".to_owned() }),
+        ("create not sent", Fact::CreateNotSent),
+        ("refused: invalid_request", refused(ErrorClass::InvalidRequest)),
+        ("refused: rate_limited", refused(ErrorClass::RateLimited)),
+        ("refused: auth", refused(ErrorClass::Auth)),
+        ("create ambiguous", Fact::CreateAmbiguous),
+        ("looked", Fact::Looked),
+        ("observed in_progress", seen("in_progress", None, None)),
+        ("observed completed", seen("completed", Some(End::Completed), None)),
+        ("observed failed: bad line", seen("failed", None, Some(lines))),
+        ("observed failed: token budget", seen("failed", None, Some(budget))),
+        ("absent", Fact::Absent),
+        ("fence set", Fact::FenceSet),
+        ("fence refused", Fact::FenceRefused),
+        ("collected", Fact::Collected),
+        ("vanished", Fact::Vanished),
+        ("files gone", Fact::FilesGone),
+        ("gave up", Fact::GaveUp),
+        ("cancel requested", Fact::CancelRequested),
+    ]
+}
+
+fn batch(state: BatchState) -> Batch {
+    let id = BatchId(uuid::Uuid::from_u128(1));
+    let job = JobId(uuid::Uuid::from_u128(2));
+    Batch { id, job, version: 1, upload: 1, cancel: false, state, remote: Remote::default() }
+}
+
+fn row(before: &Batch, decision: &BatchDecision) -> String {
+    let after = &decision.batch;
+    let mut row = after.state.as_str().to_owned();
+    if let BatchState::Parked(parked) = &after.state {
+        let _ = write!(row, "({})", parked.as_str());
+    }
+    match decision.order {
+        NextOrder::Due(lane, due) => {
+            let _ = write!(row, ", {lane} +{}s", (due - NOW).num_seconds());
+        }
+        NextOrder::Keep => row.push_str(", order kept"),
+        NextOrder::Nothing => {}
+    }
+    if after.upload != before.upload {
+        row.push_str(", new upload");
+    }
+    if after.cancel != before.cancel {
+        row.push_str(", cancel");
+    }
+    match &decision.attempts {
+        AttemptEffect::None => {}
+        AttemptEffect::Fail(refusal) => {
+            let _ = write!(row, ", attempts fail as {}", refusal.class);
+        }
+        AttemptEffect::FailLines(lines) => {
+            let _ = write!(row, ", {} line(s) fail and the rest go out again", lines.len());
+        }
+        AttemptEffect::Cancel => row.push_str(", attempts cancelled"),
+    }
+    if decision.nudge_job {
+        row.push_str(", job looks");
+    }
+    for event in &decision.events {
+        let _ = write!(row, ", says {}", event.event_type.as_str());
+    }
+    row
+}
+
+fn table(unknown: UnknownCreate) -> String {
+    let mut table = String::new();
+    for (name, state) in states() {
+        let _ = writeln!(table, "{name}");
+        for (fact_name, fact) in facts() {
+            let before = batch(state.clone());
+            if let Some(decision) = decide(&before, &fact, NOW, &policy(unknown)) {
+                let _ = writeln!(table, "    {fact_name:30} -> {}", row(&before, &decision));
+            }
+        }
+    }
+    table
+}
+
+#[test]
+fn the_whole_table() {
+    insta::assert_snapshot!("batch_table", table(UnknownCreate::Fence));
+}
+
+#[test]
+fn parking_differs_from_fencing_in_one_rule() {
+    let (fence, park) = (table(UnknownCreate::Fence), table(UnknownCreate::Park));
+    let differing: Vec<_> = fence.lines().zip(park.lines()).filter(|(a, b)| a != b).collect();
+    assert_eq!(differing.len(), 1);
+    assert!(differing[0].1.contains("parked(create_unknown)"), "{differing:?}");
+}
+
+#[test]
+fn a_batch_id_is_never_dropped() {
+    for (name, state) in states() {
+        let fact = seen("in_progress", None, None);
+        let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
+        let state = next.map_or(state, |decision| decision.batch.state);
+        assert_eq!(state.provider_id(), Some("batch_1"), "{name}");
+    }
+}
+
+#[test]
+fn a_cancelled_batch_is_not_sent_again() {
+    for (name, state) in states() {
+        for (fact_name, fact) in facts() {
+            let before = Batch { cancel: true, ..batch(state.clone()) };
+            let next = decide(&before, &fact, NOW, &policy(UnknownCreate::Fence));
+            let planned = next.is_some_and(|decision| decision.batch.state == BatchState::Planned);
+            assert!(!planned || state == BatchState::Planned, "{name} + {fact_name}");
+        }
+    }
+}
+
+#[test]
+fn no_fact_but_a_settled_absence_allows_a_second_create() {
+    for (name, state) in states() {
+        if state.key().is_none() || matches!(state, BatchState::Creating { .. }) {
+            continue;
+        }
+        for (fact_name, fact) in facts() {
+            let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Fence));
+            let planned = next.is_some_and(|decision| decision.batch.state == BatchState::Planned);
+            assert_eq!(planned, (name, fact_name) == ("fenced, last look", "absent"), "{name} + {fact_name}");
+        }
+    }
+}
+
+#[test]
+fn a_state_that_waits_for_nobody_is_an_end_or_is_parked() {
+    for (name, state) in states() {
+        for (fact_name, fact) in facts() {
+            let Some(decision) = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Fence))
+            else {
+                continue;
+            };
+            let after = &decision.batch.state;
+            let stands = after.is_end() || matches!(after, BatchState::Parked(_));
+            let waits = matches!(decision.order, NextOrder::Due(..))
+                || (decision.order == NextOrder::Keep && !stands);
+            assert_ne!(waits, stands, "{name} + {fact_name}");
+        }
+    }
+}

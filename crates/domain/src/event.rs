@@ -1,0 +1,65 @@
+//! What outsiders hear: the events that a decision causes.
+//!
+//! The envelope (CloudEvents) is put on when an event is read; what is stored is what happened.
+
+use serde_json::Value;
+
+use crate::words::words;
+use crate::{EventId, JobId};
+
+words! {
+    /// What happened; the word is the CloudEvents type behind `dev.overnight.`.
+    EventType {
+        /// A job was accepted.
+        JobAccepted = "job.accepted.v1",
+        /// A job reached its one end, whichever.
+        JobCompleted = "job.completed.v1",
+        /// A task reached its one outcome.
+        TaskCompleted = "task.completed.v1",
+        /// A provider batch exists.
+        BatchCreated = "batch.created.v1",
+        /// A batch waits for a person.
+        BatchParked = "batch.parked.v1",
+        /// The provider reports another status.
+        BatchStatusChanged = "batch.status_changed.v1",
+    }
+}
+
+/// An event, before it has a sequence number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The same for the same occurrence.
+    pub id: EventId,
+    /// What happened.
+    pub event_type: EventType,
+    /// What it is about, such as `job/…` or `job/…/task/…`.
+    pub subject: String,
+    /// The job it belongs to.
+    pub job: JobId,
+    /// The facts.
+    pub data: Value,
+}
+
+impl Event {
+    /// An event whose id follows from its type, its subject and `occurrence` (what tells two of the same
+    /// type about the same subject apart; empty where there can be only one).
+    #[must_use]
+    pub fn new(event_type: EventType, job: JobId, subject: String, occurrence: &str, data: Value) -> Self {
+        Self { id: EventId::of(event_type.as_str(), &subject, occurrence), event_type, subject, job, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saying_it_twice_gives_the_same_id() {
+        let job = JobId(uuid::Uuid::from_u128(1));
+        let say = |occurrence| {
+            Event::new(EventType::BatchStatusChanged, job, "batch/b".into(), occurrence, Value::Null).id
+        };
+        assert_eq!(say("completed"), say("completed"));
+        assert_ne!(say("completed"), say("expired"));
+    }
+}
