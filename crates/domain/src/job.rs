@@ -186,8 +186,8 @@ pub struct JobDecision {
     pub job: Job,
     /// What it waits for.
     pub order: NextOrder,
-    /// Whether its tasks that are in no batch, and its batches, are to be cancelled.
-    pub cancel_rest: bool,
+    /// Whether planning starts over with the tasks that go out again.
+    pub new_round: bool,
     /// What outsiders hear.
     pub events: Vec<Event>,
 }
@@ -206,7 +206,7 @@ pub fn decide(
     let becomes = |state: JobState, order: NextOrder| JobDecision {
         job: Job { state, ..job.clone() },
         order,
-        cancel_rest: false,
+        new_round: false,
         events: Vec::new(),
     };
     let settle_in = |pause: Duration| NextOrder::Due(Lane::Settle, after(pause));
@@ -226,16 +226,16 @@ pub fn decide(
             Some(if batches.left() > 0 {
                 becomes(job.state, settle_in(policy.watchdog))
             } else if tasks.left() > 0 && job.state == JobState::Cancelling {
-                JobDecision { cancel_rest: true, ..becomes(job.state, settle_in(Duration::ZERO)) }
+                becomes(job.state, settle_in(Duration::ZERO))
             } else if tasks.left() > 0 {
-                becomes(JobState::Queued, NextOrder::Due(Lane::Plan, policy.retry_at.unwrap_or(now)))
+                let order = NextOrder::Due(Lane::Plan, policy.retry_at.unwrap_or(now));
+                JobDecision { new_round: true, ..becomes(JobState::Queued, order) }
             } else {
                 end(job, tasks)
             })
         }
         (JobState::Held(_) | JobState::Queued | JobState::Active, JobFact::CancelRequested) => {
-            let decision = becomes(JobState::Cancelling, NextOrder::Due(Lane::Settle, now));
-            Some(JobDecision { cancel_rest: true, ..decision })
+            Some(becomes(JobState::Cancelling, NextOrder::Due(Lane::Settle, now)))
         }
         (JobState::Cancelling, JobFact::CancelRequested) | (JobState::Ended(_), _) => None,
         (JobState::Queued | JobState::Held(_), JobFact::Counted { .. })
@@ -251,7 +251,7 @@ fn end(job: &Job, tasks: &TaskTally) -> JobDecision {
     JobDecision {
         job: Job { state: JobState::Ended(outcome), ..job.clone() },
         order: NextOrder::Nothing,
-        cancel_rest: false,
+        new_round: false,
         events: vec![event],
     }
 }

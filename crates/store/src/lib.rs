@@ -1,1 +1,45 @@
-//! All SQL: commit, orders, events, one file per table.
+//! All SQL of overnight, and the one door through which a state changes: [`Store::commit_batch`] and
+//! [`Store::commit_job`].
+//!
+//! A write states what it believed (`WHERE id AND version`), and "someone was faster" is an ordinary
+//! outcome. Nothing here talks to the provider or to a queue, and no transaction is open across a call
+//! that leaves the database. What the two databases do differently stands in `dialect.rs`.
+//!
+//! # Layout
+
+mod accept;
+mod backlog;
+mod batch;
+mod collect;
+mod commit;
+mod dialect;
+mod ending;
+mod error;
+mod event;
+mod instance;
+mod job;
+mod open;
+mod order;
+mod plan;
+mod record;
+mod result;
+mod sql;
+mod task;
+
+pub use accept::{Accept, Accepted, NewJob, NewTask};
+pub use backlog::BacklogTask;
+pub use batch::{BatchRow, RequestRow};
+pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};
+pub use commit::Commit;
+pub use error::StoreError;
+pub use event::EventRow;
+pub use job::{Find, JobRow};
+pub use open::{Store, StoreOptions};
+pub use order::{DueOrder, Release};
+pub use plan::{PlanChunk, PlannedBatch, PlannedLine, Unplanned};
+pub use record::RecordRow;
+pub use result::ResultRow;
+pub use task::{ErrorGroup, Known, TaskRow};
+
+/// Rows per statement: the optimum on both databases, and far below what either can bind.
+pub const CHUNK: usize = 500;

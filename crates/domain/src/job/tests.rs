@@ -49,7 +49,7 @@ fn the_whole_table() {
             if let NextOrder::Due(lane, due) = decision.order {
                 let _ = write!(table, ", {lane} +{}s", (due - NOW).num_seconds());
             }
-            let _ = write!(table, "{}", if decision.cancel_rest { ", cancels the rest" } else { "" });
+            let _ = write!(table, "{}", if decision.new_round { ", new round" } else { "" });
             for event in &decision.events {
                 let _ = write!(table, ", says {}", event.event_type.as_str());
             }

@@ -1,0 +1,252 @@
+//! Accepting a job: its records, tasks, first order and event, all or none.
+//!
+//! The rows arrive in chunks, so that a job of any size passes in bounded memory; the transaction runs in
+//! a task of its own and ends with [`Accept::finish`]. An `Accept` that is dropped leaves nothing behind.
+
+use domain::{Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time};
+use futures_util::FutureExt as _;
+use sea_orm::DatabaseTransaction;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::dialect::Dialect;
+use crate::record::{RecordRow, insert_records};
+use crate::sql::Sql;
+use crate::{CHUNK, Store, StoreError, backlog, event, order};
+
+/// A job to accept.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// What it does.
+    pub kind: Kind,
+    /// Why it waits, and until when; none: it starts at once.
+    pub hold: Option<(HoldReason, Option<Time>)>,
+    /// `sim` or `openai`.
+    pub provider: String,
+    /// The processor's name.
+    pub processor: String,
+    /// Its version.
+    pub processor_version: u32,
+    /// Its definition, kept with the job.
+    pub definition: String,
+    /// The model asked for.
+    pub model: String,
+    /// The endpoint of every line.
+    pub endpoint: String,
+    /// Where its records come from, in words.
+    pub source: String,
+    /// Its priority.
+    pub priority: i32,
+    /// Date of the price table.
+    pub prices_of: String,
+}
+
+/// A task of a job to accept.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Names its request line.
+    pub custom_id: String,
+    /// Its record.
+    pub record_key: String,
+    /// The record's text.
+    pub record_sha256: String,
+    /// The backlog task that it works on.
+    pub task_id: Option<String>,
+}
+
+/// What is known once all tasks have arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accepted {
+    /// Tokens expected, in and out.
+    pub estimate_tokens: Option<(u64, u64)>,
+    /// Price expected; none: unknown.
+    pub estimate_cost: Option<Money>,
+    /// The same at the normal price.
+    pub estimate_normal_cost: Option<Money>,
+}
+
+enum Part {
+    Rows(Vec<RecordRow>, Vec<NewTask>),
+    Finish(Accepted),
+}
+
+/// A job that is being accepted.
+#[derive(Debug)]
+pub struct Accept {
+    parts: mpsc::Sender<Part>,
+    done: JoinHandle<Result<u64, StoreError>>,
+}
+
+impl Accept {
+    /// Adds records and tasks.
+    ///
+    /// # Errors
+    /// What the database said, where it has refused an earlier part.
+    pub async fn add(self, records: Vec<RecordRow>, tasks: Vec<NewTask>) -> Result<Self, StoreError> {
+        self.send(Part::Rows(records, tasks)).await
+    }
+
+    /// Accepts the job; answers how many tasks it has.
+    ///
+    /// # Errors
+    /// A database that fails: nothing is stored.
+    pub async fn finish(self, accepted: Accepted) -> Result<u64, StoreError> {
+        self.send(Part::Finish(accepted)).await?.result().await
+    }
+
+    async fn send(self, part: Part) -> Result<Self, StoreError> {
+        if self.parts.send(part).await.is_ok() {
+            return Ok(self);
+        }
+        self.result().await?;
+        Err(StoreError::Interrupted { what: "accept" })
+    }
+
+    async fn result(self) -> Result<u64, StoreError> {
+        drop(self.parts);
+        self.done.await.map_err(|_| StoreError::Interrupted { what: "accept" })?
+    }
+}
+
+impl Store {
+    /// Begins to accept a job.
+    #[must_use]
+    pub fn accept(&self, job: NewJob) -> Accept {
+        let (parts, mut arriving) = mpsc::channel(2);
+        let (store, now) = (self.clone(), self.clock.now());
+        let done = tokio::spawn(async move {
+            let dialect = store.dialect;
+            store
+                .transaction("accept", move |on| {
+                    async move {
+                        insert_job(dialect, on, &job, now).await?;
+                        let mut total = 0;
+                        while let Some(part) = arriving.recv().await {
+                            match part {
+                                Part::Rows(records, tasks) => {
+                                    insert_records(dialect, on, &records, now).await?;
+                                    insert_tasks(dialect, on, &job, &tasks, total, now).await?;
+                                    total += u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                                }
+                                Part::Finish(accepted) => {
+                                    finish(dialect, on, &job, total, accepted, now).await?;
+                                    return Ok(total);
+                                }
+                            }
+                        }
+                        Err(StoreError::Interrupted { what: "accept" })
+                    }
+                    .boxed()
+                })
+                .await
+        });
+        Accept { parts, done }
+    }
+}
+
+async fn insert_job(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: &NewJob,
+    now: Time,
+) -> Result<(), StoreError> {
+    let insert = "INSERT INTO batch_jobs (id, kind, state, hold_reason, hold_until, version, provider, processor, \
+        processor_version, definition, model, endpoint, source, priority, total, prices_of, created_at, \
+        updated_at, updated_by) \
+        VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $15, 'accept')";
+    let state = job.hold.map_or(JobState::Queued, |(reason, _)| JobState::Held(reason));
+    Sql::new(dialect, "accept", insert)
+        .id(job.id.0)
+        .text(job.kind.as_str())
+        .text(state.as_str())
+        .text_or_null(job.hold.map(|(reason, _)| reason.as_str()))
+        .time_or_null(job.hold.and_then(|(_, until)| until))
+        .text(&job.provider)
+        .text(&job.processor)
+        .int(job.processor_version)
+        .text(&job.definition)
+        .text(&job.model)
+        .text(&job.endpoint)
+        .text(&job.source)
+        .int(job.priority)
+        .text(&job.prices_of)
+        .time(now)
+        .run(on)
+        .await?;
+    Ok(())
+}
+
+async fn insert_tasks(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: &NewJob,
+    tasks: &[NewTask],
+    before: u64,
+    now: Time,
+) -> Result<(), StoreError> {
+    let mut seq = i64::try_from(before).unwrap_or(i64::MAX);
+    for chunk in tasks.chunks(CHUNK) {
+        let numbered: Vec<(i64, &NewTask)> = (seq + 1..).zip(chunk).collect();
+        seq += i64::try_from(chunk.len()).unwrap_or_default();
+        let insert = "INSERT INTO batch_job_tasks (id, batch_job_id, seq, custom_id, record_key, record_sha256, \
+            processor, task_id, status, created_at, updated_at) VALUES ";
+        Sql::new(dialect, "accept", insert)
+            .rows(&numbered, |values, (seq, task)| {
+                values.id(task.id.0).id(job.id.0).int(*seq).text(&task.custom_id).text(&task.record_key);
+                values.text(&task.record_sha256).text(&job.processor).text_or_null(task.task_id.as_deref());
+                values.text(TaskState::Pending.as_str()).bind(now).bind(now);
+            })
+            .run(on)
+            .await?;
+        let claimed: Vec<&str> = chunk.iter().filter_map(|task| task.task_id.as_deref()).collect();
+        backlog::claim(dialect, on, job.id, &claimed, now).await?;
+    }
+    Ok(())
+}
+
+async fn finish(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: &NewJob,
+    total: u64,
+    accepted: Accepted,
+    now: Time,
+) -> Result<(), StoreError> {
+    let update = "UPDATE batch_jobs SET total = $2, estimate_input_tokens = $3, estimate_output_tokens = $4, \
+        estimate_cost = $5, estimate_normal_cost = $6 WHERE id = $1";
+    let whole = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    Sql::new(dialect, "accept", update)
+        .id(job.id.0)
+        .int(total)
+        .int_or_null(accepted.estimate_tokens.map(|(input, _)| whole(input)))
+        .int_or_null(accepted.estimate_tokens.map(|(_, output)| whole(output)))
+        .int_or_null(accepted.estimate_cost.map(|money| money.0))
+        .int_or_null(accepted.estimate_normal_cost.map(|money| money.0))
+        .run(on)
+        .await?;
+    // A hold without an end waits for a person; everything else waits for plan.
+    let due = match job.hold {
+        Some((_, until)) => until,
+        None => Some(now),
+    };
+    if let Some(due) = due {
+        let next = NextOrder::Due(Lane::Plan, due);
+        order::place(dialect, on, job.id.0, job.id, next, None, i64::from(job.priority)).await?;
+    }
+    let data = json!({
+        "job_id": job.id,
+        "kind": job.kind,
+        "processor": job.processor,
+        "model": job.model,
+        "tasks": total,
+        "hold": job.hold.map(|(reason, until)| json!({ "reason": reason, "until": until })),
+        "estimate_usd": accepted.estimate_cost.map(Money::dollars),
+    });
+    let said = Event::new(EventType::JobAccepted, job.id, format!("job/{}", job.id), "", data);
+    event::insert(dialect, on, job.id, &[said], now).await
+}

@@ -1,0 +1,143 @@
+//! The platform's backlog: claimed so that the live runner never runs a task too, written back at the end.
+//!
+//! Statuses that are not `pending`, `batched`, `completed` or `failed` are the platform's own and never touched.
+
+use domain::{JobId, Time};
+use futures_util::FutureExt as _;
+use sea_orm::{DatabaseTransaction, Value};
+
+use crate::dialect::Dialect;
+use crate::sql::Sql;
+use crate::{CHUNK, Store, StoreError};
+
+/// A unit of work of the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BacklogTask {
+    /// The platform's id.
+    pub id: String,
+    /// `org/repo`, if it belongs to one.
+    pub repo: Option<String>,
+    /// Which agent works on it.
+    pub agent_type: String,
+    /// Higher goes first.
+    pub priority: i64,
+    /// What the processor's template reads, JSON.
+    pub payload: String,
+}
+
+impl Store {
+    /// Adds tasks to the backlog; an id that is there already is left as it is. Answers how many are new.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn add_backlog(&self, tasks: Vec<BacklogTask>) -> Result<u64, StoreError> {
+        let (dialect, now) = (self.dialect, self.clock.now());
+        self.transaction("add_backlog", move |on| {
+            async move {
+                let mut added = 0;
+                for chunk in tasks.chunks(CHUNK) {
+                    let insert = "INSERT INTO tasks \
+                        (id, repo, agent_type, priority, payload, created_at, updated_at) VALUES ";
+                    added += Sql::new(dialect, "add_backlog", insert)
+                        .rows(chunk, |values, task| {
+                            values.text(&task.id).text_or_null(task.repo.as_deref()).text(&task.agent_type);
+                            values.int(task.priority).text(&task.payload).bind(now).bind(now);
+                        })
+                        .then(" ON CONFLICT (id) DO NOTHING")
+                        .run(on)
+                        .await?;
+                }
+                Ok(added)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Pending tasks, most urgent first; of one agent type, or of all.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn pending_backlog(&self, agent: Option<&str>, limit: u64) -> Result<Vec<BacklogTask>, StoreError> {
+        let text = "SELECT * FROM tasks WHERE status = 'pending' AND ($1 = '' OR agent_type = $1) \
+            ORDER BY priority DESC, created_at, id LIMIT $2";
+        let sql = self.sql("pending_backlog", text).text(agent.unwrap_or_default()).int(limit);
+        sql.all(&self.connection).await?.iter().map(read).collect()
+    }
+
+    /// The tasks of these ids that are pending, in the order of the ids; the rest is not ours to take.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn backlog_by_id(&self, ids: &[String]) -> Result<Vec<(BacklogTask, String)>, StoreError> {
+        let mut found = Vec::new();
+        for chunk in ids.chunks(CHUNK) {
+            let values = chunk.iter().map(|id| Value::from(id.clone()));
+            let sql = self.sql("backlog_by_id", "SELECT * FROM tasks WHERE id IN (").list(values).then(")");
+            for row in sql.all(&self.connection).await? {
+                found.push((read(&row)?, row.text("status")?));
+            }
+        }
+        let place = |task: &BacklogTask| ids.iter().position(|id| *id == task.id);
+        found.sort_by_key(|(task, _)| place(task));
+        Ok(found)
+    }
+}
+
+fn read(row: &crate::sql::Row) -> Result<BacklogTask, StoreError> {
+    Ok(BacklogTask {
+        id: row.text("id")?,
+        repo: row.get("repo")?,
+        agent_type: row.text("agent_type")?,
+        priority: row.int("priority")?,
+        payload: row.text("payload")?,
+    })
+}
+
+/// Claims pending tasks for a job: all of them, or the transaction fails.
+pub(crate) async fn claim(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: JobId,
+    ids: &[&str],
+    now: Time,
+) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
+        WHERE status = 'pending' AND id IN (";
+    let values = ids.iter().map(|id| Value::from((*id).to_owned()));
+    let claimed = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).list(values).then(")").run(on).await?;
+    if usize::try_from(claimed) == Ok(ids.len()) {
+        return Ok(());
+    }
+    Err(StoreError::Missing { table: "pending task", id: format!("among {}", ids.join(", ")) })
+}
+
+/// Writes an outcome back. A task that isn't ours any more is left alone.
+pub(crate) async fn write_back(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: JobId,
+    id: &str,
+    outcome: Result<Option<&str>, String>,
+    now: Time,
+) -> Result<(), StoreError> {
+    let update = "UPDATE tasks SET status = $3, result = $4, error = $5, updated_at = $6 \
+        WHERE id = $1 AND batch_job_id = $2 AND status = 'batched'";
+    let (status, result, error) = match &outcome {
+        Ok(result) => ("completed", *result, None),
+        Err(error) => ("failed", None, Some(error.as_str())),
+    };
+    Sql::new(dialect, "write_back", update)
+        .text(id)
+        .id(job.0)
+        .text(status)
+        .text_or_null(result)
+        .text_or_null(error)
+        .time(now)
+        .run(on)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What the two databases do differently: ids, the clock, transactions. Nothing else may ask which it is.
+
+use sea_orm::{DbBackend, SqliteTransactionMode, TransactionOptions, Value};
+use uuid::Uuid;
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    pub(crate) fn of(backend: DbBackend) -> Self {
+        if backend == DbBackend::Postgres { Self::Postgres } else { Self::Sqlite }
+    }
+
+    pub(crate) fn backend(self) -> DbBackend {
+        match self {
+            Self::Sqlite => DbBackend::Sqlite,
+            Self::Postgres => DbBackend::Postgres,
+        }
+    }
+
+    /// PostgreSQL has a type for ids; in SQLite they are text, so that a person can read them.
+    pub(crate) fn id(self, id: Option<Uuid>) -> Value {
+        match self {
+            Self::Sqlite => Value::String(id.map(|id| id.to_string())),
+            Self::Postgres => Value::Uuid(id),
+        }
+    }
+
+    /// An id column as text, to look for by prefix.
+    pub(crate) fn id_text(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => column.to_owned(),
+            Self::Postgres => format!("{column}::text"),
+        }
+    }
+
+    /// The database's clock: leases and due times are told by one clock, whoever asks.
+    /// SQLite's has milliseconds; the text is what a stored time looks like, so that they compare.
+    pub(crate) fn now(self) -> &'static str {
+        match self {
+            Self::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')",
+            Self::Postgres => "clock_timestamp()",
+        }
+    }
+
+    /// The database's clock plus the milliseconds of the given parameter.
+    pub(crate) fn now_plus_ms(self, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', ({parameter} / 1000.0) || ' seconds')")
+            }
+            Self::Postgres => format!("clock_timestamp() + ({parameter} * interval '1 millisecond')"),
+        }
+    }
+
+    /// How every writing transaction begins. SQLite's default takes the write lock late and then fails at
+    /// once instead of waiting its turn.
+    pub(crate) fn begin(self) -> TransactionOptions {
+        let sqlite_transaction_mode = match self {
+            Self::Sqlite => Some(SqliteTransactionMode::Immediate),
+            Self::Postgres => None,
+        };
+        TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() }
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong below a store call.
+
+use sea_orm::DbErr;
+
+/// What can go wrong below a store call.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database can't be reached or opened.
+    #[error("can't open the database at {address}")]
+    Open {
+        /// Where, without a password.
+        address: String,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
+    /// The schema can't be used.
+    #[error(transparent)]
+    Schema(#[from] migrations::SchemaError),
+    /// The database refused a statement, or went away.
+    #[error("database failed in {what}")]
+    Database {
+        /// The write or the question.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: DbErr,
+    },
+    /// A row that this build can't read.
+    #[error("unreadable row: {table} {id}, column {column} is {value:?}")]
+    Row {
+        /// Its table.
+        table: &'static str,
+        /// Its id.
+        id: String,
+        /// Its column.
+        column: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// There is no such row.
+    #[error("no {table} {id}")]
+    Missing {
+        /// Its table.
+        table: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// A transaction's task died: a bug of ours, nothing was written.
+    #[error("{what} was interrupted")]
+    Interrupted {
+        /// The write.
+        what: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether a unique index refused a row.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        matches!(source.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
+    }
+}

@@ -1,0 +1,19 @@
+//! Who we are to the provider.
+
+use uuid::Uuid;
+
+use crate::{Store, StoreError};
+
+impl Store {
+    /// The tag that this database's batches carry; made on the first call.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn instance_tag(&self) -> Result<String, StoreError> {
+        let insert = "INSERT INTO instance (one, tag, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
+        let tag = Uuid::new_v4().simple().to_string();
+        self.sql("instance", insert).text(tag).time(self.clock.now()).run(&self.connection).await?;
+        let row = self.sql("instance", "SELECT tag FROM instance").one(&self.connection).await?;
+        row.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })?.text("tag")
+    }
+}

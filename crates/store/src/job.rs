@@ -1,0 +1,243 @@
+//! Jobs: reading them, finding them by a prefix, counting what belongs to them.
+
+use domain::{BatchTally, Job, JobId, JobState, Kind, Money, ShownState, TaskState, TaskTally, Time, Tokens};
+use uuid::Uuid;
+
+use crate::sql::Row;
+use crate::{Store, StoreError};
+
+/// A job with all that people are shown of it.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// What the rules see.
+    pub job: Job,
+    /// Where it is held until, if it is.
+    pub hold_until: Option<Time>,
+    /// `sim` or `openai`.
+    pub provider: String,
+    /// The processor's name.
+    pub processor: String,
+    /// Its version.
+    pub processor_version: u32,
+    /// Its definition as it was when the job was accepted.
+    pub definition: String,
+    /// The model asked for.
+    pub model: String,
+    /// The endpoint of every line.
+    pub endpoint: String,
+    /// Where its records came from, in words.
+    pub source: String,
+    /// Its priority.
+    pub priority: i64,
+    /// Last task that this round of planning has seen.
+    pub plan_cursor: i64,
+    /// Attempts made in this round of planning.
+    pub round_attempts: u64,
+    /// Outcomes so far.
+    pub ended: TaskTally,
+    /// Tokens of all answers.
+    pub tokens: Tokens,
+    /// Paid, as far as known.
+    pub cost: Money,
+    /// The same at the normal price.
+    pub normal_cost: Money,
+    /// Answers whose cost nobody knows.
+    pub unpriced: u64,
+    /// Tokens expected, in and out.
+    pub estimate_tokens: Option<(u64, u64)>,
+    /// Price expected; none: unknown.
+    pub estimate_cost: Option<Money>,
+    /// The same at the normal price.
+    pub estimate_normal_cost: Option<Money>,
+    /// Date of the price table.
+    pub prices_of: String,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// When it was accepted.
+    pub created_at: Time,
+    /// When its first batch was created.
+    pub submitted_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+}
+
+/// What a prefix of an id found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// The one job.
+    One(JobId),
+    /// None; these come nearest.
+    None(Vec<JobId>),
+    /// Several.
+    Many(Vec<JobId>),
+}
+
+/// Ids shown where a prefix finds none or several.
+const NEAREST: u64 = 5;
+
+impl Store {
+    /// A job.
+    ///
+    /// # Errors
+    /// A database that fails, or a job that isn't there.
+    pub async fn job(&self, id: JobId) -> Result<JobRow, StoreError> {
+        let row = self.sql("job", "SELECT * FROM batch_jobs WHERE id = $1").id(id.0).one(&self.connection).await?;
+        read(&row.ok_or_else(|| StoreError::Missing { table: "job", id: id.to_string() })?)
+    }
+
+    /// Jobs, newest first; `open` leaves out those that have ended.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn jobs(&self, open: bool, since: Option<Time>, limit: u64) -> Result<Vec<JobRow>, StoreError> {
+        let mut text = "SELECT * FROM batch_jobs WHERE created_at >= $1".to_owned();
+        if open {
+            text.push_str(" AND ended_at IS NULL");
+        }
+        text.push_str(" ORDER BY created_at DESC, id DESC LIMIT $2");
+        let since = since.unwrap_or(Time::UNIX_EPOCH);
+        let rows = self.sql("jobs", text).time(since).int(limit).all(&self.connection).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The job that an id or the beginning of one names.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn find_job(&self, prefix: &str) -> Result<Find, StoreError> {
+        let prefix = prefix.to_ascii_lowercase();
+        let id_text = self.dialect.id_text("id");
+        let plain = prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let mut found = Vec::new();
+        if plain && !prefix.is_empty() {
+            let text = format!("SELECT id FROM batch_jobs WHERE {id_text} LIKE $1 ORDER BY id LIMIT $2");
+            let sql = self.sql("find_job", text).text(format!("{prefix}%")).int(NEAREST);
+            found = ids(&sql.all(&self.connection).await?)?;
+        }
+        Ok(match found.as_slice() {
+            [] => Find::None(self.latest_jobs().await?),
+            [one] => Find::One(*one),
+            _ => Find::Many(found),
+        })
+    }
+
+    async fn latest_jobs(&self) -> Result<Vec<JobId>, StoreError> {
+        let text = "SELECT id FROM batch_jobs ORDER BY created_at DESC LIMIT $1";
+        ids(&self.sql("find_job", text).int(NEAREST).all(&self.connection).await?)
+    }
+
+    /// Tasks of a job by state.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn task_tally(&self, job: JobId) -> Result<TaskTally, StoreError> {
+        let text = "SELECT status, count(*) AS n FROM batch_job_tasks WHERE batch_job_id = $1 GROUP BY status";
+        let mut tally = TaskTally::default();
+        for row in self.sql("task_tally", text).id(job.0).all(&self.connection).await? {
+            let count = row.count("n")?;
+            *match row.word("status", TaskState::parse)? {
+                TaskState::Pending => &mut tally.pending,
+                TaskState::Submitted => &mut tally.submitted,
+                TaskState::Succeeded => &mut tally.succeeded,
+                TaskState::Failed => &mut tally.failed,
+                TaskState::Expired => &mut tally.expired,
+                TaskState::Cancelled => &mut tally.cancelled,
+                TaskState::Missing => &mut tally.missing,
+            } = count;
+        }
+        Ok(tally)
+    }
+
+    /// Batches of a job by what they wait for.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn batch_tally(&self, job: JobId) -> Result<BatchTally, StoreError> {
+        let text = "SELECT state, count(*) AS n, CAST(sum(remote_completed + remote_failed) AS BIGINT) AS answered \
+            FROM batches WHERE job_id = $1 GROUP BY state";
+        let mut tally = BatchTally::default();
+        for row in self.sql("batch_tally", text).id(job.0).all(&self.connection).await? {
+            let count = row.count("n")?;
+            match row.text("state")?.as_str() {
+                "open" => {
+                    tally.open += count;
+                    tally.answered += row.count("answered")?;
+                }
+                "collecting" => tally.collecting += count,
+                "collected" | "refused" | "cancelled" => tally.ended += count,
+                "parked" => tally.parked += count,
+                _ => tally.unsent += count,
+            }
+        }
+        Ok(tally)
+    }
+
+    /// A job with the state that people are shown.
+    ///
+    /// # Errors
+    /// A database that fails, or a job that isn't there.
+    pub async fn job_shown(&self, id: JobId) -> Result<(JobRow, ShownState, BatchTally), StoreError> {
+        let row = self.job(id).await?;
+        let batches = self.batch_tally(id).await?;
+        let shown = ShownState::of(row.job.state, &batches);
+        Ok((row, shown, batches))
+    }
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<JobId>, StoreError> {
+    rows.iter().map(|row| row.id("id").map(JobId)).collect()
+}
+
+fn read(row: &Row) -> Result<JobRow, StoreError> {
+    let id: Uuid = row.id("id")?;
+    let hold: Option<String> = row.get("hold_reason")?;
+    let money = |column| -> Result<Option<Money>, StoreError> { Ok(row.get::<Option<i64>>(column)?.map(Money)) };
+    let estimate_in: Option<i64> = row.get("estimate_input_tokens")?;
+    let estimate_out: Option<i64> = row.get("estimate_output_tokens")?;
+    let estimate = estimate_in.zip(estimate_out).map(|(a, b)| (a.unsigned_abs(), b.unsigned_abs()));
+    Ok(JobRow {
+        job: Job {
+            id: JobId(id),
+            kind: row.word("kind", Kind::parse)?,
+            version: row.int("version")?,
+            total: row.count("total")?,
+            state: row.word("state", |word| JobState::parse(word, hold.as_deref()))?,
+        },
+        hold_until: row.get("hold_until")?,
+        provider: row.text("provider")?,
+        processor: row.text("processor")?,
+        processor_version: row.small("processor_version")?,
+        definition: row.text("definition")?,
+        model: row.text("model")?,
+        endpoint: row.text("endpoint")?,
+        source: row.text("source")?,
+        priority: row.int("priority")?,
+        plan_cursor: row.int("plan_cursor")?,
+        round_attempts: row.count("round_attempts")?,
+        ended: TaskTally {
+            succeeded: row.count("succeeded")?,
+            failed: row.count("failed")?,
+            expired: row.count("expired")?,
+            cancelled: row.count("cancelled")?,
+            missing: row.count("missing")?,
+            ..TaskTally::default()
+        },
+        tokens: Tokens {
+            input: row.count("input_tokens")?,
+            cached: row.count("cached_tokens")?,
+            output: row.count("output_tokens")?,
+            reasoning: 0,
+        },
+        cost: Money(row.int("cost")?),
+        normal_cost: Money(row.int("normal_cost")?),
+        unpriced: row.count("unpriced")?,
+        estimate_tokens: estimate,
+        estimate_cost: money("estimate_cost")?,
+        estimate_normal_cost: money("estimate_normal_cost")?,
+        prices_of: row.text("prices_of")?,
+        last_error: row.get("last_error")?,
+        created_at: row.get("created_at")?,
+        submitted_at: row.get("submitted_at")?,
+        ended_at: row.get("ended_at")?,
+    })
+}

@@ -1,0 +1,143 @@
+//! Opening a database, and the only way to begin a transaction.
+
+use std::time::Duration;
+
+use domain::Clock;
+use futures_util::future::BoxFuture;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
+
+use crate::dialect::Dialect;
+use crate::error::StoreError;
+use crate::sql::{Sql, failed};
+
+/// How long a writer waits for its turn on SQLite.
+const SQLITE_BUSY: Duration = Duration::from_secs(10);
+/// How long a caller waits for a connection; a database that is down shall not look like a slow one.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// Connections of a process. SQLite: readers beside the one writer.
+const CONNECTIONS: u32 = 8;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite:` or `postgres:` URL.
+    pub url: String,
+    /// Bring the schema up on opening.
+    pub migrate: bool,
+    /// The clock of this process.
+    pub clock: Clock,
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) connection: DatabaseConnection,
+    pub(crate) dialect: Dialect,
+    pub(crate) clock: Clock,
+}
+
+impl Store {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// A database that can't be reached, or whose schema isn't this build's.
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let connection = Database::connect(connect_options(&options.url))
+            .await
+            .map_err(|source| StoreError::Open { address: without_password(&options.url), source })?;
+        if options.migrate {
+            migrations::up(&connection).await?;
+        }
+        let dialect = Dialect::of(connection.get_database_backend());
+        Ok(Self { connection, dialect, clock: options.clock })
+    }
+
+    /// Closes all connections; on SQLite this folds the write-ahead log into the file.
+    ///
+    /// # Errors
+    /// A database that went away.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.connection.close().await.map_err(failed("close"))
+    }
+
+    /// The clock of this process.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn sql(&self, what: &'static str, text: impl Into<String>) -> Sql {
+        Sql::new(self.dialect, what, text)
+    }
+
+    /// Runs `work` in a transaction named `what`, in a task of its own: the caller may be dropped at any
+    /// await, the transaction is not. (A `begin` that is dropped half-way gives its connection back with
+    /// the transaction open, and the next writer's work is lost in silence.)
+    pub(crate) async fn transaction<T, F>(&self, what: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (connection, begin) = (self.connection.clone(), self.dialect.begin());
+        let task = tokio::spawn(async move {
+            let transaction = connection.begin_with_options(begin).await.map_err(failed(what))?;
+            match work(&transaction).await {
+                Ok(value) => transaction.commit().await.map_err(failed(what)).map(|()| value),
+                Err(error) => {
+                    if let Err(rollback) = transaction.rollback().await {
+                        tracing::warn!(transaction = what, error = %rollback, "rollback failed");
+                    }
+                    Err(error)
+                }
+            }
+        });
+        task.await.map_err(|_| StoreError::Interrupted { what })?
+    }
+}
+
+fn connect_options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).sqlx_logging(false);
+    options.map_sqlx_sqlite_opts(|sqlite| {
+        use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+        sqlite
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY)
+            .foreign_keys(true)
+    });
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        // A connection that comes back inside a transaction must not take the next one's writes with it.
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                sea_orm::sqlx::Executor::execute(connection, "ROLLBACK").await?;
+                Ok(true)
+            })
+        })
+    });
+    options
+}
+
+/// The URL without its password, for people.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("postgres://me:secret@db:5432/x"), "postgres://me@db:5432/x");
+        assert_eq!(without_password("sqlite:///a/b.db"), "sqlite:///a/b.db");
+    }
+}
