@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["crash", "domain", "migrations"]),
     // floor 3
     ("gateway", &["tokens", "wire"]),
-    ("pipeline", &["crash", "domain", "openai", "processor", "queue", "store", "tokens", "wire"]),
+    ("pipeline", &["crash", "domain", "openai", "processor", "queue", "source", "store", "tokens", "wire"]),
     // floor 4
     ("overnight", &[]),
     // for tests

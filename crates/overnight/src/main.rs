@@ -1,2 +1,50 @@
-//! Works a backlog through the night at half price.
-fn main() {}
+//! `overnight`: the one executable. It reads the command line, loads the configuration, and leaves the rest
+//! to the command.
+
+mod cli;
+mod commands;
+mod config;
+mod data_folder;
+mod exit;
+mod output;
+mod progress;
+mod select;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::Config;
+use exit::{Exit, Trouble};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    let result = run(cli, &output);
+    let exit = result.unwrap_or_else(|trouble| {
+        output.trouble(&trouble);
+        trouble.exit
+    });
+    exit.into()
+}
+
+fn run(cli: Cli, output: &Output) -> Result<Exit, Trouble> {
+    let config = match &cli.command {
+        // These say what is wrong with a configuration, or need none.
+        Command::Completions { shell } => return Ok(commands::completions::run(*shell)),
+        Command::Config { command } => return commands::config::run(command, &cli.global, output),
+        _ => Config::load(&cli.global)?,
+    };
+    telemetry::init(&config.log_filter, config.log_format).map_err(Trouble::config)?;
+    if let Some(wish) = &config.crash {
+        crash::arm(wish).map_err(Trouble::config)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::other(format!("can't start: {error}")))?;
+    runtime.block_on(commands::run(cli.command, config, output))
+}

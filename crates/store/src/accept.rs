@@ -3,7 +3,9 @@
 //! The rows arrive in chunks, so that a job of any size passes in bounded memory; the transaction runs in
 //! a task of its own and ends with [`Accept::finish`]. An `Accept` that is dropped leaves nothing behind.
 
-use domain::{Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time};
+use domain::{
+    Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time,
+};
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -11,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::dialect::Dialect;
-use crate::record::{RecordRow, insert_records};
+use crate::record::{RecordRow, insert_records, insert_texts};
 use crate::sql::Sql;
 use crate::{CHUNK, Store, StoreError, backlog, event, order};
 
@@ -71,7 +73,7 @@ pub struct Accepted {
 }
 
 enum Part {
-    Rows(Vec<RecordRow>, Vec<NewTask>),
+    Rows(Vec<RecordRow>, Vec<NewTask>, Vec<(String, String)>),
     Finish(Accepted),
 }
 
@@ -83,12 +85,17 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Adds records and tasks.
+    /// Adds records and tasks, and the texts (by hash) of tasks that have no record.
     ///
     /// # Errors
     /// What the database said, where it has refused an earlier part.
-    pub async fn add(self, records: Vec<RecordRow>, tasks: Vec<NewTask>) -> Result<Self, StoreError> {
-        self.send(Part::Rows(records, tasks)).await
+    pub async fn add(
+        self,
+        records: Vec<RecordRow>,
+        tasks: Vec<NewTask>,
+        texts: Vec<(String, String)>,
+    ) -> Result<Self, StoreError> {
+        self.send(Part::Rows(records, tasks, texts)).await
     }
 
     /// Accepts the job; answers how many tasks it has.
@@ -128,8 +135,9 @@ impl Store {
                         let mut total = 0;
                         while let Some(part) = arriving.recv().await {
                             match part {
-                                Part::Rows(records, tasks) => {
+                                Part::Rows(records, tasks, texts) => {
                                     insert_records(dialect, on, &records, now).await?;
+                                    insert_texts(dialect, on, &texts).await?;
                                     insert_tasks(dialect, on, &job, &tasks, total, now).await?;
                                     total += u64::try_from(tasks.len()).unwrap_or(u64::MAX);
                                 }

@@ -58,7 +58,11 @@ impl Store {
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn pending_backlog(&self, agent: Option<&str>, limit: u64) -> Result<Vec<BacklogTask>, StoreError> {
+    pub async fn pending_backlog(
+        &self,
+        agent: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<BacklogTask>, StoreError> {
         let text = "SELECT * FROM tasks WHERE status = 'pending' AND ($1 = '' OR agent_type = $1) \
             ORDER BY priority DESC, created_at, id LIMIT $2";
         let sql = self.sql("pending_backlog", text).text(agent.unwrap_or_default()).int(limit);
@@ -108,7 +112,8 @@ pub(crate) async fn claim(
     let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
         WHERE status = 'pending' AND id IN (";
     let values = ids.iter().map(|id| Value::from((*id).to_owned()));
-    let claimed = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).list(values).then(")").run(on).await?;
+    let claimed =
+        Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).list(values).then(")").run(on).await?;
     if usize::try_from(claimed) == Ok(ids.len()) {
         return Ok(());
     }

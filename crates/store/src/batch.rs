@@ -1,7 +1,8 @@
 //! Batches: reading and writing them whole, and the lines of their input files.
 
 use domain::{
-    Absence, Batch, BatchId, BatchState, CreateDoubt, CreateKey, End, JobId, Loss, Parked, Remote, TaskId, Time,
+    Absence, Batch, BatchId, BatchState, CreateDoubt, CreateKey, End, JobId, Loss, Parked, Remote, TaskId,
+    Time,
 };
 use sea_orm::DatabaseTransaction;
 
@@ -76,11 +77,17 @@ impl Store {
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn request_rows(&self, batch: BatchId, line: i64, limit: u32) -> Result<Vec<RequestRow>, StoreError> {
+    pub async fn request_rows(
+        &self,
+        batch: BatchId,
+        line: i64,
+        limit: u32,
+    ) -> Result<Vec<RequestRow>, StoreError> {
         let text = "SELECT a.line, a.custom_id, r.body FROM attempts a \
             JOIN task_requests r ON r.task_id = a.task_id \
             WHERE a.batch_id = $1 AND a.line > $2 ORDER BY a.line LIMIT $3";
-        let rows = self.sql("request_rows", text).id(batch.0).int(line).int(limit).all(&self.connection).await?;
+        let rows =
+            self.sql("request_rows", text).id(batch.0).int(line).int(limit).all(&self.connection).await?;
         rows.iter()
             .map(|row| {
                 let (line, custom_id) = (row.int("line")?, row.text("custom_id")?);
@@ -96,7 +103,8 @@ impl Store {
     pub async fn request_body(&self, task: TaskId) -> Result<String, StoreError> {
         let text = "SELECT body FROM task_requests WHERE task_id = $1";
         let row = self.sql("request_body", text).id(task.0).one(&self.connection).await?;
-        row.ok_or_else(|| StoreError::Missing { table: "request of task", id: task.to_string() })?.text("body")
+        row.ok_or_else(|| StoreError::Missing { table: "request of task", id: task.to_string() })?
+            .text("body")
     }
 }
 
@@ -157,10 +165,13 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(batch: &'a Batch) -> Self {
-        let mut columns = Self { file_id: batch.state.key().map(|key| key.file_id.as_str()), ..Self::default() };
+        let mut columns =
+            Self { file_id: batch.state.key().map(|key| key.file_id.as_str()), ..Self::default() };
         match &batch.state {
             BatchState::Creating { deadline, .. } => columns.deadline = Some(*deadline),
-            BatchState::Unknown { absence, .. } | BatchState::Fenced { absence, .. } => columns.absence = *absence,
+            BatchState::Unknown { absence, .. } | BatchState::Fenced { absence, .. } => {
+                columns.absence = *absence
+            }
             BatchState::Collecting { end, .. } => columns.end = Some(end.as_str()),
             BatchState::Parked(parked) => columns.parked = Some(parked.as_str()),
             _ => {}

@@ -89,7 +89,12 @@ impl Store {
             async move {
                 let select = format!("SELECT {} WHERE a.batch_id = $1 AND a.custom_id IN (", Live::COLUMNS);
                 let names = lines.iter().map(|line| Value::from(line.custom_id.clone()));
-                let rows = Sql::new(dialect, "settle_lines", select).id(batch.0).list(names).then(")").all(on).await?;
+                let rows = Sql::new(dialect, "settle_lines", select)
+                    .id(batch.0)
+                    .list(names)
+                    .then(")")
+                    .all(on)
+                    .await?;
                 let mut attempts = HashMap::with_capacity(rows.len());
                 for row in &rows {
                     let attempt = Live::read(row)?;
@@ -100,7 +105,9 @@ impl Store {
                 for line in lines {
                     match attempts.get_mut(&line.custom_id).map(Option::take) {
                         None => tally.unexpected += 1,
-                        Some(Some(live)) if live.state == AttemptState::Live => endings.push(line.ending(live, rules)),
+                        Some(Some(live)) if live.state == AttemptState::Live => {
+                            endings.push(line.ending(live, rules))
+                        }
                         Some(_) => tally.repeated += 1,
                     }
                 }
@@ -126,8 +133,10 @@ impl Store {
         let (dialect, now) = (self.dialect, self.clock.now());
         self.transaction("settle_missing", move |on| {
             async move {
-                let select =
-                    format!("SELECT {} WHERE a.batch_id = $1 AND a.state = 'live' ORDER BY a.line LIMIT $2", Live::COLUMNS);
+                let select = format!(
+                    "SELECT {} WHERE a.batch_id = $1 AND a.state = 'live' ORDER BY a.line LIMIT $2",
+                    Live::COLUMNS
+                );
                 let limit = i64::try_from(CHUNK).unwrap_or(500);
                 let rows = Sql::new(dialect, "settle_missing", select).id(batch.0).int(limit).all(on).await?;
                 if rows.is_empty() {

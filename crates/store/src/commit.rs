@@ -139,8 +139,13 @@ pub(crate) async fn job(
     Ok(true)
 }
 
-pub(crate) async fn priority(dialect: Dialect, on: &DatabaseTransaction, job: JobId) -> Result<i64, StoreError> {
-    let row = Sql::new(dialect, "job", "SELECT priority FROM batch_jobs WHERE id = $1").id(job.0).one(on).await?;
+pub(crate) async fn priority(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: JobId,
+) -> Result<i64, StoreError> {
+    let row =
+        Sql::new(dialect, "job", "SELECT priority FROM batch_jobs WHERE id = $1").id(job.0).one(on).await?;
     row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?.int("priority")
 }
 
@@ -172,9 +177,11 @@ async fn end_attempts(
     if decision.attempts == AttemptEffect::None {
         return Ok(());
     }
-    let select = format!("SELECT {} WHERE a.batch_id = $1 AND a.state = 'live' ORDER BY a.line", Live::COLUMNS);
+    let select =
+        format!("SELECT {} WHERE a.batch_id = $1 AND a.state = 'live' ORDER BY a.line", Live::COLUMNS);
     let rows = Sql::new(dialect, "end_attempts", select).id(decision.batch.id.0).all(on).await?;
-    let ending = |row| -> Result<Ending, StoreError> { Ok(effect(&decision.attempts, Live::read(row)?, rules)) };
+    let ending =
+        |row| -> Result<Ending, StoreError> { Ok(effect(&decision.attempts, Live::read(row)?, rules)) };
     let endings = rows.iter().map(ending).collect::<Result<Vec<_>, _>>()?;
     ending::apply(dialect, on, decision.batch.job, endings, now).await?;
     Ok(())
@@ -183,10 +190,14 @@ async fn end_attempts(
 fn effect(effect: &AttemptEffect, live: Live, rules: SettleRules) -> Ending {
     match effect {
         AttemptEffect::Fail(Refusal { class, message }) => failed(live, *class, None, message),
-        AttemptEffect::FailLines(lines) => match lines.iter().find(|bad| i64::try_from(bad.line) == Ok(live.line)) {
-            Some(BadLine { code, message, .. }) => failed(live, ErrorClass::InvalidRequest, Some(code), message),
-            None => innocent(live, rules),
-        },
+        AttemptEffect::FailLines(lines) => {
+            match lines.iter().find(|bad| i64::try_from(bad.line) == Ok(live.line)) {
+                Some(BadLine { code, message, .. }) => {
+                    failed(live, ErrorClass::InvalidRequest, Some(code), message)
+                }
+                None => innocent(live, rules),
+            }
+        }
         AttemptEffect::None | AttemptEffect::Cancel => {
             let message = Some("cancelled before it was sent".to_owned());
             let detail = Detail { message, ..Detail::default() };
@@ -196,14 +207,20 @@ fn effect(effect: &AttemptEffect, live: Live, rules: SettleRules) -> Ending {
 }
 
 fn failed(live: Live, class: ErrorClass, code: Option<&String>, message: &str) -> Ending {
-    let detail = Detail { class: Some(class), code: code.cloned(), message: Some(message.to_owned()), ..unbilled() };
+    let detail =
+        Detail { class: Some(class), code: code.cloned(), message: Some(message.to_owned()), ..unbilled() };
     Ending { live, state: AttemptState::Failed, next: TaskNext::Ends(TaskState::Failed), detail }
 }
 
 /// The line never ran, through no fault of its own. It goes out again, while attempts are left.
 fn innocent(live: Live, rules: SettleRules) -> Ending {
     if live.number >= rules.max_attempts {
-        return failed(live, ErrorClass::InvalidRequest, None, "the provider refused the whole batch, again and again");
+        return failed(
+            live,
+            ErrorClass::InvalidRequest,
+            None,
+            "the provider refused the whole batch, again and again",
+        );
     }
     Ending { live, state: AttemptState::Superseded, next: TaskNext::Again, detail: unbilled() }
 }

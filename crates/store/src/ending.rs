@@ -2,7 +2,8 @@
 //! one transaction. Everything that ends an attempt comes through here.
 
 use domain::{
-    AttemptEnd, AttemptState, ErrorClass, Event, EventType, JobId, Money, TaskId, TaskNext, TaskState, Time, Tokens,
+    AttemptEnd, AttemptState, ErrorClass, Event, EventType, JobId, Money, TaskId, TaskNext, TaskState, Time,
+    Tokens,
 };
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -26,8 +27,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) const COLUMNS: &str =
-        "a.id, a.task_id, a.line, a.number, a.custom_id, a.state, t.task_id AS backlog_id \
+    pub(crate) const COLUMNS: &str = "a.id, a.task_id, a.line, a.number, a.custom_id, a.state, t.task_id AS backlog_id \
          FROM attempts a JOIN batch_job_tasks t ON t.id = a.task_id";
 
     pub(crate) fn read(row: &Row) -> Result<Self, StoreError> {
@@ -69,7 +69,13 @@ pub(crate) struct Detail {
 
 impl Ending {
     /// The end of an attempt by the rules.
-    pub(crate) fn new(live: Live, end: AttemptEnd, max_attempts: u32, retry_paid: bool, detail: Detail) -> Self {
+    pub(crate) fn new(
+        live: Live,
+        end: AttemptEnd,
+        max_attempts: u32,
+        retry_paid: bool,
+        detail: Detail,
+    ) -> Self {
         let next = domain::settle(end, live.number, max_attempts, retry_paid);
         let class = end.class();
         Self { live, state: end.state(), next, detail: Detail { class, ..detail } }
@@ -139,8 +145,13 @@ pub(crate) async fn cancel_unplanned(
     job: JobId,
     now: Time,
 ) -> Result<u64, StoreError> {
-    let select = "SELECT id FROM batch_job_tasks WHERE batch_job_id = $1 AND status = 'pending' ORDER BY seq LIMIT $2";
-    let rows = Sql::new(dialect, "cancel", select).id(job.0).int(i64::try_from(CHUNK).unwrap_or(500)).all(on).await?;
+    let select =
+        "SELECT id FROM batch_job_tasks WHERE batch_job_id = $1 AND status = 'pending' ORDER BY seq LIMIT $2";
+    let rows = Sql::new(dialect, "cancel", select)
+        .id(job.0)
+        .int(i64::try_from(CHUNK).unwrap_or(500))
+        .all(on)
+        .await?;
     let reason = "cancelled before it was sent".to_owned();
     let tasks = rows.iter().map(|row| Ok((TaskId(row.id("id")?), reason.clone())));
     let tasks: Vec<_> = tasks.collect::<Result<_, StoreError>>()?;
@@ -200,7 +211,8 @@ async fn end_attempt(
         error_message = $7, input_tokens = $8, cached_tokens = $9, output_tokens = $10, reasoning_tokens = $11, \
         cost = $12, normal_cost = $13, ended_at = $14 WHERE id = $1 AND state = 'live'";
     let detail = &ending.detail;
-    let tokens = |of: fn(&Tokens) -> u64| detail.tokens.as_ref().map(|t| i64::try_from(of(t)).unwrap_or(i64::MAX));
+    let tokens =
+        |of: fn(&Tokens) -> u64| detail.tokens.as_ref().map(|t| i64::try_from(of(t)).unwrap_or(i64::MAX));
     let sql = Sql::new(dialect, "end_attempt", text)
         .id(ending.live.attempt)
         .text(ending.state.as_str())
@@ -219,8 +231,15 @@ async fn end_attempt(
     Ok(sql.run(on).await? == 1)
 }
 
-async fn insert_answers(dialect: Dialect, on: &DatabaseTransaction, ended: &[Ending]) -> Result<(), StoreError> {
-    let answered: Vec<_> = ended.iter().filter_map(|ending| Some((ending.live.attempt, ending.detail.answer.as_ref()?))).collect();
+async fn insert_answers(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    ended: &[Ending],
+) -> Result<(), StoreError> {
+    let answered: Vec<_> = ended
+        .iter()
+        .filter_map(|ending| Some((ending.live.attempt, ending.detail.answer.as_ref()?)))
+        .collect();
     for chunk in answered.chunks(CHUNK) {
         Sql::new(dialect, "answers", "INSERT INTO answers (attempt_id, response, result) VALUES ")
             .rows(chunk, |values, (attempt, (response, result))| {
@@ -233,7 +252,12 @@ async fn insert_answers(dialect: Dialect, on: &DatabaseTransaction, ended: &[End
     Ok(())
 }
 
-async fn end_task(dialect: Dialect, on: &DatabaseTransaction, ending: &Ending, now: Time) -> Result<(), StoreError> {
+async fn end_task(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    ending: &Ending,
+    now: Time,
+) -> Result<(), StoreError> {
     let (state, attempt) = match ending.next {
         TaskNext::Again => (TaskState::Pending, None),
         TaskNext::Ends(state) => (state, Some(ending.live.attempt)),
@@ -278,7 +302,8 @@ fn completed(job: JobId, kind: &str, ending: &Ending, state: TaskState) -> Event
         json!({ "class": class, "provider_code": detail.code, "http_status": detail.http_status, "message": detail.message })
     });
     let usage = detail.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }));
-    let cost = detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
+    let cost =
+        detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
     let data = json!({
         "job_id": job,
         "kind": kind,

@@ -10,10 +10,23 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn instance_tag(&self) -> Result<String, StoreError> {
-        let insert = "INSERT INTO instance (one, tag, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
+        let insert =
+            "INSERT INTO instance (one, tag, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
         let tag = Uuid::new_v4().simple().to_string();
         self.sql("instance", insert).text(tag).time(self.clock.now()).run(&self.connection).await?;
         let row = self.sql("instance", "SELECT tag FROM instance").one(&self.connection).await?;
         row.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })?.text("tag")
+    }
+
+    /// Gives this database a new tag: batches of the old one are not ours any more.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn rotate_instance_tag(&self) -> Result<String, StoreError> {
+        self.instance_tag().await?;
+        let tag = Uuid::new_v4().simple().to_string();
+        let update = "UPDATE instance SET tag = $1, created_at = $2";
+        self.sql("instance", update).text(&tag).time(self.clock.now()).run(&self.connection).await?;
+        Ok(tag)
     }
 }

@@ -81,7 +81,8 @@ impl Store {
     /// # Errors
     /// A database that fails, or a job that isn't there.
     pub async fn job(&self, id: JobId) -> Result<JobRow, StoreError> {
-        let row = self.sql("job", "SELECT * FROM batch_jobs WHERE id = $1").id(id.0).one(&self.connection).await?;
+        let row =
+            self.sql("job", "SELECT * FROM batch_jobs WHERE id = $1").id(id.0).one(&self.connection).await?;
         read(&row.ok_or_else(|| StoreError::Missing { table: "job", id: id.to_string() })?)
     }
 
@@ -131,7 +132,8 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn task_tally(&self, job: JobId) -> Result<TaskTally, StoreError> {
-        let text = "SELECT status, count(*) AS n FROM batch_job_tasks WHERE batch_job_id = $1 GROUP BY status";
+        let text =
+            "SELECT status, count(*) AS n FROM batch_job_tasks WHERE batch_job_id = $1 GROUP BY status";
         let mut tally = TaskTally::default();
         for row in self.sql("task_tally", text).id(job.0).all(&self.connection).await? {
             let count = row.count("n")?;
@@ -191,7 +193,8 @@ fn ids(rows: &[Row]) -> Result<Vec<JobId>, StoreError> {
 fn read(row: &Row) -> Result<JobRow, StoreError> {
     let id: Uuid = row.id("id")?;
     let hold: Option<String> = row.get("hold_reason")?;
-    let money = |column| -> Result<Option<Money>, StoreError> { Ok(row.get::<Option<i64>>(column)?.map(Money)) };
+    let money =
+        |column| -> Result<Option<Money>, StoreError> { Ok(row.get::<Option<i64>>(column)?.map(Money)) };
     let estimate_in: Option<i64> = row.get("estimate_input_tokens")?;
     let estimate_out: Option<i64> = row.get("estimate_output_tokens")?;
     let estimate = estimate_in.zip(estimate_out).map(|(a, b)| (a.unsigned_abs(), b.unsigned_abs()));

@@ -48,7 +48,8 @@ impl Store {
                 FROM orders WHERE lane = $1 AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
              ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $2"
         );
-        let rows = self.sql("due_orders", text).text(lane.as_str()).int(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows =
+            self.sql("due_orders", text).text(lane.as_str()).int(i64::try_from(limit).unwrap_or(i64::MAX));
         rows.all(&self.connection)
             .await?
             .iter()
@@ -70,7 +71,9 @@ impl Store {
         }
         for (sends, entities) in by_sends {
             let later = self.dialect.now_plus_ms("$2");
-            let text = format!("UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND entity_id IN (");
+            let text = format!(
+                "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND entity_id IN ("
+            );
             let sql = self.sql("put_off", text).int(sends).int(millis(resend_after(sends)));
             sql.ids(entities).then(")").run(&self.connection).await?;
         }
@@ -82,15 +85,32 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn next_send(&self) -> Result<Option<Time>, StoreError> {
-        let row = self.sql("next_send", "SELECT min(send_at) AS at FROM orders").one(&self.connection).await?;
+        let row =
+            self.sql("next_send", "SELECT min(send_at) AS at FROM orders").one(&self.connection).await?;
         row.map_or(Ok(None), |row| row.get("at"))
+    }
+
+    /// Whether an order is due or in somebody's hands.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn busy(&self) -> Result<bool, StoreError> {
+        let now = self.dialect.now();
+        let text = format!("SELECT count(*) AS n FROM orders WHERE due_at <= {now} OR lease_until > {now}");
+        let row = self.sql("busy", text).one(&self.connection).await?;
+        row.map_or(Ok(false), |row| Ok(row.count("n")? > 0))
     }
 
     /// Claims an order for `lease`, unless it was answered, nudged or claimed since it was sent.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn claim(&self, command: Command, seq: i64, lease: Duration) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim(
+        &self,
+        command: Command,
+        seq: i64,
+        lease: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
         let text = format!(
             "UPDATE orders SET lease_until = {later}, fence = fence + 1 \
              WHERE entity_id = $1 AND lane = $2 AND seq = $3 AND due_at <= {now} \
@@ -101,8 +121,10 @@ impl Store {
         );
         let sql = self.sql("claim", text).id(command.entity()).text(command.lane().as_str()).int(seq);
         let row = sql.int(millis(lease)).one(&self.connection).await?;
-        row.map(|row| Ok(Claimed { command, seq, fence: row.int("fence")?, failures: row.small("failures")? }))
-            .transpose()
+        row.map(|row| {
+            Ok(Claimed { command, seq, fence: row.int("fence")?, failures: row.small("failures")? })
+        })
+        .transpose()
     }
 
     /// Renews a claim; false where somebody else has claimed it since.
@@ -135,7 +157,8 @@ impl Store {
         };
         let text = "UPDATE orders SET due_at = $4, send_at = $4, sends = 0, failures = $5, last_error = $6 \
             WHERE entity_id = $1 AND seq = $2 AND fence = $3";
-        let sql = self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).time(due).int(failures);
+        let sql =
+            self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).time(due).int(failures);
         sql.text_or_null(error.as_deref()).run(&self.connection).await?;
         unlease(self.dialect, &self.connection, claimed).await
     }

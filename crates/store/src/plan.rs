@@ -1,6 +1,8 @@
 //! Planning in parts: what is left to plan, and one part's lines, batches and orders written as one.
 
-use domain::{AttemptId, AttemptState, BatchId, Claimed, JobDecision, JobId, Lane, NextOrder, TaskId, TaskState};
+use domain::{
+    AttemptId, AttemptState, BatchId, Claimed, JobDecision, JobId, Lane, NextOrder, TaskId, TaskState,
+};
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
 

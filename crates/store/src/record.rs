@@ -52,7 +52,8 @@ impl Store {
     pub async fn record_payload(&self, sha256: &str) -> Result<String, StoreError> {
         let select = "SELECT payload FROM record_bodies WHERE sha256 = $1";
         let row = self.sql("record_bodies", select).text(sha256).one(&self.connection).await?;
-        row.ok_or_else(|| StoreError::Missing { table: "record_bodies", id: sha256.to_owned() })?.text("payload")
+        row.ok_or_else(|| StoreError::Missing { table: "record_bodies", id: sha256.to_owned() })?
+            .text("payload")
     }
 }
 
@@ -63,13 +64,9 @@ pub(crate) async fn insert_records(
     now: domain::Time,
 ) -> Result<(), StoreError> {
     for chunk in records.chunks(CHUNK) {
-        Sql::new(dialect, "record_bodies", "INSERT INTO record_bodies (sha256, payload) VALUES ")
-            .rows(chunk, |values, record| {
-                values.text(&record.sha256).text(&record.payload);
-            })
-            .then(" ON CONFLICT (sha256) DO NOTHING")
-            .run(on)
-            .await?;
+        let texts: Vec<(&str, &str)> =
+            chunk.iter().map(|record| (&*record.sha256, &*record.payload)).collect();
+        insert_texts(dialect, on, &texts).await?;
         let insert = "INSERT INTO records \
             (key, custom_id, org, repo, number, title, state, path, sha256, loaded_at) VALUES ";
         Sql::new(dialect, "records", insert)
@@ -83,6 +80,24 @@ pub(crate) async fn insert_records(
                  state = excluded.state, path = excluded.path, sha256 = excluded.sha256, \
                  loaded_at = excluded.loaded_at",
             )
+            .run(on)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Keeps texts by their hash.
+pub(crate) async fn insert_texts<T: AsRef<str>>(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    texts: &[(T, T)],
+) -> Result<(), StoreError> {
+    for chunk in texts.chunks(CHUNK) {
+        Sql::new(dialect, "record_bodies", "INSERT INTO record_bodies (sha256, payload) VALUES ")
+            .rows(chunk, |values, (sha256, payload)| {
+                values.text(sha256.as_ref()).text(payload.as_ref());
+            })
+            .then(" ON CONFLICT (sha256) DO NOTHING")
             .run(on)
             .await?;
     }

@@ -67,7 +67,8 @@ impl Store {
              WHERE t.batch_job_id = $1 AND t.seq > $2 AND t.status NOT IN ('pending', 'submitted') \
                  AND ($3 = '' OR t.status = $3) ORDER BY t.seq LIMIT $4"
         );
-        let sql = self.sql("results", text).id(job.0).int(seq).text(state.map_or("", TaskState::as_str)).int(limit);
+        let sql =
+            self.sql("results", text).id(job.0).int(seq).text(state.map_or("", TaskState::as_str)).int(limit);
         sql.all(&self.connection).await?.iter().map(read).collect()
     }
 }

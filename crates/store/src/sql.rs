@@ -105,14 +105,16 @@ impl Sql {
     /// All of its rows.
     pub(crate) async fn all(self, on: &impl ConnectionTrait) -> Result<Vec<Row>, StoreError> {
         let (what, statement) = self.statement();
-        let rows = on.query_all_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
+        let rows =
+            on.query_all_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
         Ok(rows.into_iter().map(|inner| Row { what, inner }).collect())
     }
 
     /// Its one row, if there is one.
     pub(crate) async fn one(self, on: &impl ConnectionTrait) -> Result<Option<Row>, StoreError> {
         let (what, statement) = self.statement();
-        let row = on.query_one_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
+        let row =
+            on.query_one_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
         Ok(row.map(|inner| Row { what, inner }))
     }
 }
@@ -192,7 +194,11 @@ impl Row {
     }
 
     /// A word of a closed list.
-    pub(crate) fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    pub(crate) fn word<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
         let word = self.text(column)?;
         parse(&word).ok_or_else(|| self.unreadable(column, &word))
     }

@@ -70,7 +70,8 @@ impl Store {
     ) -> Result<Vec<TaskRow>, StoreError> {
         let text = "SELECT * FROM batch_job_tasks WHERE batch_job_id = $1 AND seq > $2 \
             AND ($3 = '' OR status = $3) ORDER BY seq LIMIT $4";
-        let sql = self.sql("tasks", text).id(job.0).int(seq).text(state.map_or("", TaskState::as_str)).int(limit);
+        let sql =
+            self.sql("tasks", text).id(job.0).int(seq).text(state.map_or("", TaskState::as_str)).int(limit);
         sql.all(&self.connection).await?.iter().map(read).collect()
     }
 
@@ -108,7 +109,9 @@ impl Store {
                 FROM batch_job_tasks t JOIN batch_jobs j ON j.id = t.batch_job_id \
                 WHERE t.processor = $1 AND t.status IN ('pending', 'submitted', 'succeeded') AND t.record_key IN (";
             let keys = chunk.iter().map(|key| Value::from(key.clone()));
-            for row in self.sql("known", text).text(processor).list(keys).then(")").all(&self.connection).await? {
+            for row in
+                self.sql("known", text).text(processor).list(keys).then(")").all(&self.connection).await?
+            {
                 known.push(Known {
                     record_key: row.text("record_key")?,
                     record_sha256: row.text("record_sha256")?,
@@ -125,9 +128,8 @@ impl Store {
 
 fn read(row: &crate::sql::Row) -> Result<TaskRow, StoreError> {
     let class: Option<String> = row.get("error_class")?;
-    let error_class = class
-        .map(|class| class.parse().map_err(|_| row.unreadable("error_class", &class)))
-        .transpose()?;
+    let error_class =
+        class.map(|class| class.parse().map_err(|_| row.unreadable("error_class", &class))).transpose()?;
     Ok(TaskRow {
         id: TaskId(row.id("id")?),
         seq: row.int("seq")?,

@@ -1,0 +1,331 @@
+//! The command line: what can be said, and how it is said in `--help`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Works a backlog through the night at half price.
+#[derive(Parser)]
+#[command(name = "overnight", version, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    success; for --wait and wait: every task succeeded
+  1    failed for any other reason
+  2    usage error, or input that can't be used
+  3    a timeout ran out while waiting
+  4    the provider refused the key
+  5    the awaited job ended failed, expired or cancelled
+  6    the awaited job ended completed_with_errors, or records were left out with --skip-invalid
+  8    batch status --exit-status: not finished yet
+  69   the provider or the database can't be reached
+  78   invalid or missing configuration
+  130  interrupted; the job stays where it is and goes on with the next command";
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the database, the simulated provider and the results
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Who runs the batches; openai spends money
+    #[arg(long, global = true, value_name = "sim|openai")]
+    pub(crate) provider: Option<String>,
+    /// Any setting by its name in the environment, such as BATCH_MAX_REQUESTS=400
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// How the command's own output looks
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Same as --output json
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// More log lines on standard error; twice for all
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON document
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process: the gateway with its simulated model, and the stages of the night
+    Up,
+    /// Bring the database to this version
+    Migrate,
+    /// Load issue files into the database
+    Load(LoadArgs),
+    /// Submit, watch and collect jobs
+    Batch {
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
+    /// What is collected from the backlog, and when
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
+    /// Ways to turn a record into a request and an answer into a result
+    Processor {
+        #[command(subcommand)]
+        command: ProcessorCommand,
+    },
+    /// What has happened
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
+    },
+    /// The configuration in force
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// The tag that tells this installation's batches from others on the same account
+    Instance {
+        #[command(subcommand)]
+        command: InstanceCommand,
+    },
+    /// Check folder, database, provider, time zone and clock
+    Doctor,
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct LoadArgs {
+    /// Issue files; quote the pattern
+    #[arg(required = true, value_name = "GLOB")]
+    pub(crate) files: Vec<String>,
+    /// Also add them to the backlog, for this agent or processor
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) backlog: Option<String>,
+    /// Leave out files that can't be used, and exit with 6
+    #[arg(long)]
+    pub(crate) skip_invalid: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BatchCommand {
+    /// Create a job
+    Submit(SubmitArgs),
+    /// Show where a job stands
+    Status {
+        /// A job's id, or the beginning of one
+        job: String,
+        /// Exit with 8 while it is not finished, and as wait does after
+        #[arg(long)]
+        exit_status: bool,
+    },
+    /// Wait until a job has ended
+    Wait {
+        /// A job's id, or the beginning of one
+        job: String,
+        /// Longest wait, such as 90s, 20m or 26h
+        #[arg(long, value_parser = duration, default_value = "26h")]
+        timeout: Duration,
+    },
+    /// Write a job's results
+    Collect(CollectArgs),
+    /// List jobs, newest first
+    List {
+        /// Only jobs that have not ended
+        #[arg(long)]
+        open: bool,
+        /// Only jobs accepted within this time, such as 24h or 7d
+        #[arg(long, value_parser = duration)]
+        since: Option<Duration>,
+        /// Most jobs to show
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+    /// Show a job with its batches, errors and cost
+    Details {
+        /// A job's id, or the beginning of one
+        job: String,
+    },
+    /// Cancel a job; what the provider has finished is kept and billed
+    Cancel {
+        /// A job's id, or the beginning of one
+        job: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct SubmitArgs {
+    /// A processor's name, or its TOML file
+    pub(crate) processor: String,
+    /// Issue files; quote the pattern
+    #[arg(long, value_name = "GLOB", num_args = 1.., required_unless_present = "task_ids", conflicts_with = "task_ids")]
+    pub(crate) files: Vec<String>,
+    /// Tasks of the backlog
+    #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub(crate) task_ids: Vec<String>,
+    /// Another model than the processor's
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What the job does
+    #[arg(long, default_value = "task_processing")]
+    pub(crate) kind: String,
+    /// Hold the job until BATCH_OVERNIGHT_HOUR
+    #[arg(long)]
+    pub(crate) tonight: bool,
+    /// Check and estimate; store and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until the job has ended
+    #[arg(long, conflicts_with = "tonight")]
+    pub(crate) wait: bool,
+    /// Leave out records that can't be used, and exit with 6
+    #[arg(long)]
+    pub(crate) skip_invalid: bool,
+    /// Take records that are answered already, too
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CollectArgs {
+    /// A job's id, or the beginning of one
+    pub(crate) job: String,
+    /// Where to write: a folder for files, a file or - for jsonl and csv
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: CollectFormat,
+    /// Only tasks with this outcome: succeeded, failed, expired, cancelled or missing
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Write each record beside its result
+    #[arg(long)]
+    pub(crate) join_input: bool,
+    /// Write what is there though the job has not ended
+    #[arg(long)]
+    pub(crate) partial: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CollectFormat {
+    /// A JSON file for each result, in the results folder
+    #[default]
+    Files,
+    /// One JSON object a line
+    Jsonl,
+    /// A table
+    Csv,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Collect the pending backlog now, as a night does, and wait for it
+    Run,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProcessorCommand {
+    /// List the processors that are there
+    List,
+    /// Print a processor's definition
+    Show {
+        /// Its name, or its TOML file
+        processor: String,
+    },
+    /// Render a request from an issue file, and send nothing
+    Test {
+        /// A processor's name, or its TOML file
+        processor: String,
+        /// The issue file; left out: a small sample
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Print events, oldest first, as CloudEvents
+    Tail {
+        /// Only of this job
+        #[arg(long)]
+        job: Option<String>,
+        /// Go on as new ones come
+        #[arg(short, long)]
+        follow: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration; contact nothing
+    Check,
+    /// Print the configuration in force; secrets only as set or not
+    Show {
+        /// Print where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum InstanceCommand {
+    /// Print the tag
+    Show,
+    /// Give this database a new tag: for a copy, or a backup that was restored beside its original
+    Rotate,
+}
+
+/// A number with its unit: `90s`, `20m`, `26h`, `7d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("take a number and s, m, h or d, such as 90s or 26h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "take a number and s, m, h or d, such as 90s or 26h".to_owned())?;
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("26h"), Ok(Duration::from_secs(93_600)));
+        assert!(duration("26").is_err());
+        assert!(duration("h").is_err());
+    }
+}

@@ -1,0 +1,238 @@
+//! `overnight batch collect`: a job's results as files, lines or a table, in bounded memory.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use domain::{JobId, TaskState};
+use serde_json::{Value, json};
+use store::{JobRow, ResultRow, Store};
+
+use crate::cli::{CollectArgs, CollectFormat};
+use crate::commands::status::drive;
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::{Output, count};
+use crate::select;
+use crate::world::Desk;
+
+/// Rows read at a time.
+const PAGE: u32 = 200;
+
+pub(crate) async fn run(config: &Config, arguments: &CollectArgs, output: &Output) -> Result<Exit, Trouble> {
+    let state = arguments.state.as_deref().map(outcome).transpose()?;
+    let desk = Desk::open(config, "batch collect").await?;
+    let job = select::job(&desk.store, &arguments.job).await?;
+    let desk = drive(config, desk).await?;
+    let row = desk.store.job(job).await?;
+    if row.job.state.outcome().is_none() && !arguments.partial {
+        let left = row.job.total - row.ended.ended();
+        return Err(Trouble::new(Exit::NotFinished, format!("job {job} has not ended: {} of {} tasks are left", count(left), count(row.job.total)))
+            .fix(format!("overnight batch wait {job}, or take what is there with --partial")));
+    }
+    let (mut sink, place) = Sink::open(config, arguments, &row)?;
+    let written = write_all(&desk.store, &row, job, state, arguments.join_input, &mut sink).await;
+    let tally = written.and_then(|tally| sink.close().map(|()| tally))
+        .map_err(|error| error.why(format!("while writing {place}")))?;
+    let errors = if let Sink::Files { errors, .. } = &sink { errors.as_ref().map(|file| file.path.display().to_string()) } else { None };
+    let document = json!({
+        "job_id": job, "state": row.job.state.as_str(), "written": tally.succeeded, "not_succeeded": tally.others,
+        "out": place, "errors": errors,
+    });
+    // Where the results themselves go to standard output, the summary mustn't.
+    if place != "-" {
+        output.result(&document, || {
+            let mut text = format!("{} results written to {place}", count(tally.succeeded));
+            if tally.others > 0 {
+                let file = errors.as_deref().unwrap_or(&place);
+                text.push_str(&format!(", {} tasks that did not succeed to {file}", count(tally.others)));
+            }
+            text
+        });
+    }
+    desk.store.close().await?;
+    Ok(Exit::Success)
+}
+
+fn outcome(word: &str) -> Result<TaskState, Trouble> {
+    TaskState::parse(word).filter(|state| state.is_end()).ok_or_else(|| {
+        Trouble::usage(format!("{word:?} is not an outcome"))
+            .fix("take succeeded, failed, expired, cancelled or missing")
+    })
+}
+
+/// What was written.
+#[derive(Default)]
+struct Tally {
+    succeeded: u64,
+    others: u64,
+}
+
+async fn write_all(
+    store: &Store,
+    row: &JobRow,
+    job: JobId,
+    state: Option<TaskState>,
+    join_input: bool,
+    sink: &mut Sink,
+) -> Result<Tally, Trouble> {
+    let (mut tally, mut seq) = (Tally::default(), 0);
+    loop {
+        let page = store.results(job, state, join_input, seq, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(tally) };
+        seq = last.seq;
+        for result in &page {
+            sink.write(row, result).map_err(|error| Trouble::other(error))?;
+            if result.state == TaskState::Succeeded { tally.succeeded += 1 } else { tally.others += 1 }
+        }
+    }
+}
+
+/// Where results go.
+enum Sink {
+    Files { folder: PathBuf, errors: Option<ErrorFile>, errors_path: PathBuf },
+    Lines(Box<dyn Write + Send>),
+    Table(Box<csv::Writer<Box<dyn Write + Send>>>),
+}
+
+struct ErrorFile {
+    path: PathBuf,
+    lines: BufWriter<fs::File>,
+}
+
+impl Sink {
+    fn open(config: &Config, arguments: &CollectArgs, row: &JobRow) -> Result<(Self, String), Trouble> {
+        let cant = |path: &Path, error: io::Error| {
+            Trouble::config(format!("can't write {}", path.display())).why(error.to_string()).fix("choose another place with --out")
+        };
+        if arguments.format == CollectFormat::Files {
+            let folder = arguments.out.clone().unwrap_or_else(|| config.data_dir.join("results"));
+            fs::create_dir_all(&folder).map_err(|error| cant(&folder, error))?;
+            let errors_path = folder.join(format!("{}.errors.jsonl", row.job.id));
+            let place = folder.display().to_string();
+            return Ok((Self::Files { folder, errors: None, errors_path }, place));
+        }
+        let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let writer: Box<dyn Write + Send> = if out.as_os_str() == "-" {
+            Box::new(BufWriter::new(io::stdout()))
+        } else {
+            Box::new(BufWriter::new(fs::File::create(&out).map_err(|error| cant(&out, error))?))
+        };
+        let sink = match arguments.format {
+            CollectFormat::Csv => {
+                let mut table = csv::Writer::from_writer(writer);
+                table.write_record(columns(arguments.join_input)).map_err(Trouble::other)?;
+                Self::Table(Box::new(table))
+            }
+            CollectFormat::Jsonl | CollectFormat::Files => Self::Lines(writer),
+        };
+        Ok((sink, out.display().to_string()))
+    }
+
+    fn write(&mut self, row: &JobRow, result: &ResultRow) -> io::Result<()> {
+        match self {
+            Self::Files { folder, .. } if result.state == TaskState::Succeeded => {
+                let text = serde_json::to_string_pretty(&document(row, result))?;
+                // Written beside and renamed, so that a reader never sees half a file.
+                let path = folder.join(file_name(row, result));
+                let half = path.with_extension("json.tmp");
+                fs::write(&half, text + "\n")?;
+                fs::rename(&half, &path)
+            }
+            Self::Files { errors, errors_path, .. } => {
+                if errors.is_none() {
+                    let lines = BufWriter::new(fs::File::create(&*errors_path)?);
+                    *errors = Some(ErrorFile { path: errors_path.clone(), lines });
+                }
+                match errors {
+                    Some(file) => writeln!(file.lines, "{}", document(row, result)),
+                    None => Ok(()),
+                }
+            }
+            Self::Lines(lines) => writeln!(lines, "{}", document(row, result)),
+            Self::Table(table) => table.write_record(cells(result)).map_err(io::Error::other),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Trouble> {
+        let flushed = match self {
+            Self::Files { errors: Some(file), .. } => file.lines.flush(),
+            Self::Files { errors: None, .. } => Ok(()),
+            Self::Lines(lines) => lines.flush(),
+            Self::Table(table) => table.flush(),
+        };
+        flushed.map_err(Trouble::other)
+    }
+}
+
+/// `ORG_REPO_issue_N_PROCESSOR.json` for an issue, else by the request's name. Both are free of slashes:
+/// names are checked when a record is read.
+fn file_name(row: &JobRow, result: &ResultRow) -> String {
+    let stem = match (&result.org, &result.repo, result.number) {
+        (Some(org), Some(repo), Some(number)) => format!("{org}_{repo}_issue_{number}"),
+        _ => result.custom_id.clone(),
+    };
+    format!("{}_{}.json", stem.replace(['/', '\\'], "_"), row.processor)
+}
+
+fn document(row: &JobRow, result: &ResultRow) -> Value {
+    let parsed = |text: &Option<String>| -> Value {
+        text.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
+    };
+    let mut document = json!({
+        "issue_reference": {
+            "path": result.path,
+            "org": result.org,
+            "repo": result.repo,
+            "number": result.number,
+            "record": result.record_key,
+            "job": row.job.id,
+            "custom_id": result.custom_id,
+        },
+        "processor": {
+            "name": row.processor,
+            "version": row.processor_version,
+            "model": row.model,
+            "timestamp": result.ended_at,
+        },
+        "analysis": parsed(&result.result),
+    });
+    if result.state != TaskState::Succeeded {
+        document["outcome"] = json!(result.state);
+        document["error"] = json!({ "class": result.error_class, "message": result.error_message, "attempts": result.attempts });
+    }
+    if result.payload.is_some() {
+        document["input"] = parsed(&result.payload);
+    }
+    document
+}
+
+fn columns(join_input: bool) -> Vec<&'static str> {
+    let mut columns = vec![
+        "custom_id", "record", "org", "repo", "number", "outcome", "attempts", "error_class", "error_message",
+        "input_tokens", "output_tokens", "cost_usd", "analysis",
+    ];
+    columns.extend(join_input.then_some("input"));
+    columns
+}
+
+fn cells(result: &ResultRow) -> Vec<String> {
+    let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let mut cells = vec![
+        result.custom_id.clone(),
+        result.record_key.clone(),
+        result.org.clone().unwrap_or_default(),
+        result.repo.clone().unwrap_or_default(),
+        result.number.map(|number| number.to_string()).unwrap_or_default(),
+        result.state.as_str().to_owned(),
+        result.attempts.to_string(),
+        result.error_class.map(|class| class.to_string()).unwrap_or_default(),
+        result.error_message.clone().unwrap_or_default(),
+        number(result.tokens.map(|(input, _)| input)),
+        number(result.tokens.map(|(_, output)| output)),
+        result.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.dollars().to_string()),
+        result.result.clone().unwrap_or_default(),
+    ];
+    cells.extend(result.payload.clone());
+    cells
+}

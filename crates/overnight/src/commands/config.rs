@@ -1,0 +1,81 @@
+//! `overnight config`: what is in force, and what is wrong with it.
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::{ConfigCommand, Global};
+use crate::config::{Checked, Config, Origin, SETTINGS, Setting, Values};
+use crate::exit::{Exit, Trouble};
+use crate::output::{Output, table};
+
+pub(crate) fn run(command: &ConfigCommand, global: &Global, output: &Output) -> Result<Exit, Trouble> {
+    let checked = Config::check(global);
+    match command {
+        ConfigCommand::Check => Ok(check(&checked, output)),
+        ConfigCommand::Show { origin } => {
+            show(&checked.values, *origin, output);
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn check(checked: &Checked, output: &Output) -> Exit {
+    let errors: Vec<_> = checked
+        .errors
+        .iter()
+        .map(|error| json!({ "title": error.what, "detail": error.why.join("\n"), "hint": error.fix }))
+        .collect();
+    let document = json!({ "ok": errors.is_empty(), "errors": errors, "warnings": checked.warnings });
+    output.result(&document, || text(checked));
+    if checked.errors.is_empty() { Exit::Success } else { Exit::Config }
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = String::new();
+    for error in &checked.errors {
+        text.push_str(&format!("✗ {}\n", error.what));
+        for line in error.why.iter().chain(&error.fix) {
+            text.push_str(&format!("    {line}\n"));
+        }
+    }
+    for warning in &checked.warnings {
+        text.push_str(&format!("! {warning}\n"));
+    }
+    let (errors, warnings) = (checked.errors.len(), checked.warnings.len());
+    text.push_str(&if errors + warnings == 0 {
+        format!("✓ {} settings, nothing wrong", SETTINGS.len())
+    } else {
+        format!("{errors} errors, {warnings} warnings")
+    });
+    text
+}
+
+fn show(values: &Values, origin: bool, output: &Output) {
+    let shown: Vec<(&Setting, String, String)> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let value = values.get(setting.name);
+            let from = value.map_or(Origin::Default, |value| value.origin.clone());
+            let text = match value {
+                Some(_) if setting.secret => "set".to_owned(),
+                Some(value) => value.text.clone(),
+                None => "-".to_owned(),
+            };
+            (setting, text, from.to_string())
+        })
+        .collect();
+    let document: Map<String, Value> = shown
+        .iter()
+        .map(|(setting, text, from)| {
+            (setting.name.to_owned(), json!({ "value": text, "origin": from, "key": setting.key, "meaning": setting.meaning }))
+        })
+        .collect();
+    output.result(&Value::Object(document), || {
+        let rows = shown.iter().map(|(setting, text, from)| {
+            let mut row = vec![setting.name.to_owned(), text.clone()];
+            row.extend(origin.then(|| from.clone()));
+            row
+        });
+        let titles: &[&str] = if origin { &["SETTING", "VALUE", "FROM"] } else { &["SETTING", "VALUE"] };
+        table(titles, rows)
+    });
+}

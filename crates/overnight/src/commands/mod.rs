@@ -1,0 +1,56 @@
+//! One file a command; here they are told apart.
+
+mod backlog;
+mod cancel;
+mod collect;
+pub(crate) mod completions;
+pub(crate) mod config;
+mod details;
+mod doctor;
+mod events;
+mod instance;
+mod list;
+mod load;
+mod migrate;
+mod processors;
+mod status;
+mod submit;
+mod up;
+mod wait;
+
+use crate::cli::{BatchCommand, Command, EventsCommand, ScheduleCommand};
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::Output;
+
+/// Runs a command that needs a configuration.
+pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Result<Exit, Trouble> {
+    let config = &config;
+    match command {
+        Command::Up => up::run(config, output).await,
+        Command::Migrate => migrate::run(config, output).await,
+        Command::Load(arguments) => load::run(config, &arguments, output).await,
+        Command::Batch { command } => batch(config, command, output).await,
+        Command::Schedule { command: ScheduleCommand::Run } => backlog::run(config, output).await,
+        Command::Processor { command } => processors::run(config, &command, output),
+        Command::Events { command: EventsCommand::Tail { job, follow } } => {
+            events::run(config, job.as_deref(), follow, output).await
+        }
+        Command::Instance { command } => instance::run(config, &command, output).await,
+        Command::Doctor => doctor::run(config, output).await,
+        // Done before the configuration was read.
+        Command::Config { .. } | Command::Completions { .. } => Ok(Exit::Success),
+    }
+}
+
+async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Result<Exit, Trouble> {
+    match command {
+        BatchCommand::Submit(arguments) => submit::run(config, &arguments, output).await,
+        BatchCommand::Status { job, exit_status } => status::run(config, &job, exit_status, output).await,
+        BatchCommand::Wait { job, timeout } => wait::run(config, &job, timeout, output).await,
+        BatchCommand::Collect(arguments) => collect::run(config, &arguments, output).await,
+        BatchCommand::List { open, since, limit } => list::run(config, open, since, limit, output).await,
+        BatchCommand::Details { job } => details::run(config, &job, output).await,
+        BatchCommand::Cancel { job } => cancel::run(config, &job, output).await,
+    }
+}

@@ -1,0 +1,311 @@
+//! `overnight batch submit`: records checked, counted, accepted, and brought to the provider.
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::{JobId, Kind};
+use pipeline::{Estimate, Intake, Request, Skipped, Source};
+use processor::Processor;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::Store;
+
+use crate::cli::SubmitArgs;
+use crate::commands::wait;
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::{Output, bytes, count, money};
+use crate::progress::{Until, Watched, watch};
+use crate::select;
+use crate::world::{Desk, World, hold};
+
+/// Wrong records named on the terminal; the rest are counted.
+const WRONG_SHOWN: usize = 10;
+
+/// A record that can't be used, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Wrong {
+    pub(crate) place: String,
+    pub(crate) line: Option<usize>,
+    pub(crate) what: String,
+    pub(crate) fix: String,
+}
+
+impl From<source::Invalid> for Wrong {
+    fn from(invalid: source::Invalid) -> Self {
+        Self { place: invalid.path, line: invalid.line, what: invalid.what, fix: invalid.fix }
+    }
+}
+
+impl From<pipeline::Invalid> for Wrong {
+    fn from(invalid: pipeline::Invalid) -> Self {
+        Self { place: invalid.place, line: invalid.line, what: invalid.what, fix: invalid.fix }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.place)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}; {}", self.what, self.fix)
+    }
+}
+
+/// The refusal of wrong records: nothing is stored.
+pub(crate) fn wrong_records(wrong: &[Wrong], way_out: &str) -> Trouble {
+    let what = match wrong {
+        [one] => one.to_string(),
+        _ => format!("{} records can't be used, and nothing was stored", count(u64::try_from(wrong.len()).unwrap_or(u64::MAX))),
+    };
+    let mut trouble = Trouble::usage(what).fix(format!("correct them; {way_out}"));
+    if wrong.len() > 1 {
+        for one in wrong.iter().take(WRONG_SHOWN) {
+            trouble = trouble.why(one.to_string());
+        }
+        if wrong.len() > WRONG_SHOWN {
+            trouble = trouble.why(format!("and {} more", wrong.len() - WRONG_SHOWN));
+        }
+    }
+    trouble
+}
+
+pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
+    let processor = select::processor(config, &arguments.processor, arguments.model.as_deref())?;
+    let kind = Kind::parse(&arguments.kind).ok_or_else(|| unknown_kind(&arguments.kind))?;
+    // Files are looked at before the database is: a typing error shall not make a data folder.
+    let files = if arguments.task_ids.is_empty() { source::expand(&arguments.files)? } else { Vec::new() };
+    let desk = if arguments.dry_run {
+        Desk::open(config, "batch submit").await?
+    } else {
+        Desk::open_to_write(config, "batch submit").await?
+    };
+    let (source, label) = if arguments.task_ids.is_empty() {
+        (Source::Files(files), format!("files {}", arguments.files.join(" ")))
+    } else {
+        (backlog(&desk, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
+    };
+    let request = request(config, processor, source, label, kind, arguments.tonight)?;
+    let request = Request { again: arguments.again, ..request };
+    let checked = check(&desk.store, &request, arguments.skip_invalid, output).await?;
+    if arguments.dry_run {
+        dry_run(config, &request, &checked, output);
+        return Ok(Exit::Success);
+    }
+    let left_out = !checked.invalid.is_empty();
+    let exit = accept_and_drive(config, desk, &request, &checked, arguments.wait, output).await?;
+    Ok(if exit == Exit::Success && left_out { Exit::JobWithErrors } else { exit })
+}
+
+fn unknown_kind(kind: &str) -> Trouble {
+    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    Trouble::usage(format!("{kind:?} is not a kind of job")).fix(format!("take one of {}", kinds.join(", ")))
+}
+
+pub(crate) fn request(
+    config: &Config,
+    processor: Arc<Processor>,
+    source: Source,
+    label: String,
+    kind: Kind,
+    tonight: bool,
+) -> Result<Request, Trouble> {
+    Ok(Request {
+        processor,
+        source,
+        label,
+        kind,
+        hold: hold(config, tonight)?,
+        provider: config.provider.to_string(),
+        again: false,
+        limits: config.limits,
+        prices: config.prices.clone(),
+    })
+}
+
+async fn backlog(desk: &Desk, ids: &[String]) -> Result<Source, Trouble> {
+    let found = desk.store.backlog_by_id(ids).await?;
+    let missing: Vec<_> = ids.iter().filter(|id| !found.iter().any(|(task, _)| task.id == **id)).collect();
+    if let Some(first) = missing.first() {
+        return Err(Trouble::usage(format!("no backlog task {first}"))
+            .why(format!("{} of {} ids are not in the table tasks", missing.len(), ids.len()))
+            .fix("check the ids, or load the backlog first"));
+    }
+    if let Some((task, status)) = found.iter().find(|(_, status)| status != "pending") {
+        return Err(Trouble::usage(format!("backlog task {} is {status}, not pending", task.id))
+            .fix("leave it out: only pending tasks can be claimed"));
+    }
+    Ok(Source::Backlog(found.into_iter().map(|(task, _)| task).collect()))
+}
+
+/// Checks every record; wrong ones end the command, unless they are to be left out.
+pub(crate) async fn check(
+    store: &Store,
+    request: &Request,
+    skip_invalid: bool,
+    output: &Output,
+) -> Result<Intake, Trouble> {
+    let checked = Intake::check(store, request).await?;
+    let wrong: Vec<Wrong> = checked.invalid.iter().cloned().map(Wrong::from).collect();
+    if !wrong.is_empty() && !skip_invalid {
+        return Err(wrong_records(&wrong, "or leave them out with --skip-invalid"));
+    }
+    super::load::report(&wrong, output);
+    Ok(checked)
+}
+
+/// Accepts what was checked, and runs the stages until the job is where it should be.
+pub(crate) async fn accept_and_drive(
+    config: &Config,
+    desk: Desk,
+    request: &Request,
+    checked: &Intake,
+    wait: bool,
+    output: &Output,
+) -> Result<Exit, Trouble> {
+    if checked.estimate.requests == 0 {
+        nothing_new(request, checked, output);
+        desk.store.close().await?;
+        return Ok(Exit::Success);
+    }
+    let accepted = checked.accept(&desk.store, request).await?;
+    let until = if wait { Until::Ended } else { Until::Submitted };
+    if !output.is_json() {
+        output.note(&format!("{} accepted: {}", accepted.job, summary(&checked.estimate, &checked.skipped)));
+    }
+    let world = World::start(config, desk, false).await?;
+    let watched = watch(&world.context.store, accepted.job, until, None, output).await?;
+    let desk = world.stop().await?;
+    let exit = if wait {
+        wait::conclude(&desk, accepted.job, &watched, output).await?
+    } else {
+        submitted(&desk, accepted.job, &watched, output).await?
+    };
+    desk.store.close().await?;
+    Ok(exit)
+}
+
+fn summary(estimate: &Estimate, skipped: &Skipped) -> String {
+    let mut text = format!("{} tasks in {} batches", count(estimate.requests), estimate.batches.len());
+    if skipped.total() > 0 {
+        text.push_str(&format!(", {} known ones left out", count(skipped.total())));
+    }
+    text
+}
+
+/// Everything is known: says by which jobs.
+fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
+    let skipped = &checked.skipped;
+    let name = &request.processor.definition().name;
+    let by_job = |jobs: &std::collections::BTreeMap<JobId, u64>| -> Vec<Value> {
+        jobs.iter().map(|(job, count)| json!({ "job_id": job, "count": count })).collect()
+    };
+    let document = json!({
+        "job_id": null,
+        "submitted": 0,
+        "answered": by_job(&skipped.answered),
+        "on_their_way": by_job(&skipped.on_their_way),
+    });
+    output.result(&document, || {
+        let mut text = format!("nothing to submit: all {} records are known to {name}\n", count(skipped.total()));
+        for (job, number) in &skipped.answered {
+            text.push_str(&format!("  {} answered by job {job}\n", count(*number)));
+        }
+        for (job, number) in &skipped.on_their_way {
+            text.push_str(&format!("  {} on their way in job {job}\n", count(*number)));
+        }
+        if !skipped.answered.is_empty() {
+            text.push_str("submit with --again to ask for new answers");
+        }
+        text
+    });
+}
+
+async fn submitted(desk: &Desk, job: JobId, watched: &Watched, output: &Output) -> Result<Exit, Trouble> {
+    let (row, shown, batches) = desk.store.job_shown(job).await?;
+    let document = json!({
+        "job_id": job,
+        "state": shown.as_str(),
+        "tasks": row.job.total,
+        "batches": batches.total(),
+        "hold_until": row.hold_until,
+    });
+    output.result(&document, || {
+        let mut text = match row.hold_until {
+            Some(until) => format!("job {job} is held until {}\n", until.format("%Y-%m-%d %H:%MZ")),
+            None => format!("job {job} is {}\n", shown.as_str()),
+        };
+        text.push_str(&format!("  follow   overnight batch wait {job}\n"));
+        text.push_str(&format!("  collect  overnight batch collect {job}"));
+        text
+    });
+    match watched {
+        Watched::Interrupted => Ok(Exit::Interrupted),
+        Watched::Parked => wait::conclude(desk, job, watched, output).await,
+        Watched::Done | Watched::TimedOut => Ok(Exit::Success),
+    }
+}
+
+fn dry_run(config: &Config, request: &Request, checked: &Intake, output: &Output) {
+    let estimate = &checked.estimate;
+    let model = request.processor.model();
+    let start = request.hold.map(|(reason, until)| json!({ "reason": reason, "until": until }));
+    let document = json!({
+        "records": estimate.requests,
+        "known": checked.skipped.total(),
+        "invalid": checked.invalid,
+        "model": model,
+        "batches": estimate.batches,
+        "bytes": estimate.bytes,
+        "largest_batch_bytes": estimate.largest_bytes,
+        "input_tokens": estimate.input_tokens,
+        "output_tokens_at_most": estimate.output_tokens,
+        "cost_usd_at_most": estimate.cost.map(domain::Money::dollars),
+        "normal_cost_usd_at_most": estimate.normal_cost.map(domain::Money::dollars),
+        "prices_of": config.prices.date,
+        "held": start,
+    });
+    output.result(&document, || dry_run_text(config, request, checked));
+}
+
+fn dry_run_text(config: &Config, request: &Request, checked: &Intake) -> String {
+    let estimate = &checked.estimate;
+    let known = checked.skipped.total();
+    let invalid = u64::try_from(checked.invalid.len()).unwrap_or(u64::MAX);
+    let sizes: Vec<String> = estimate.batches.iter().map(|size| count(u64::from(*size))).collect();
+    let mut text = format!(
+        "Checked   {} records: {} to submit, {} known, {} unusable\n",
+        count(estimate.requests + known + invalid),
+        count(estimate.requests),
+        count(known),
+        count(invalid)
+    );
+    text.push_str(&format!(
+        "Batches   {} ({}; largest {} of {})\n",
+        sizes.len(),
+        if sizes.len() > 12 { format!("{} each", sizes[0]) } else { sizes.join(" + ") },
+        bytes(estimate.largest_bytes),
+        bytes(config.limits.max_bytes)
+    ));
+    text.push_str(&format!(
+        "Tokens    about {} in, at most {} out, model {}\n",
+        count(estimate.input_tokens),
+        count(estimate.output_tokens),
+        request.processor.model()
+    ));
+    let saved = estimate.cost.zip(estimate.normal_cost).map(|(cost, normal)| cost.saved_of(normal));
+    text.push_str(&format!(
+        "Price     at most {} in a batch, {} at the normal price, saves {} (prices of {})\n",
+        money(estimate.cost),
+        money(estimate.normal_cost),
+        money(saved),
+        config.prices.date
+    ));
+    if let Some((reason, until)) = request.hold {
+        let until = until.map_or_else(|| "a person starts it".to_owned(), |until| until.to_rfc3339());
+        text.push_str(&format!("Held      {}, until {until}\n", reason.as_str()));
+    }
+    text.push_str("Nothing was stored or sent.");
+    text
+}

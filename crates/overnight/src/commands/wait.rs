@@ -1,0 +1,106 @@
+//! `overnight batch wait`, and the end of every command that waited.
+
+use std::time::Duration;
+
+use domain::{JobId, Money};
+use serde_json::json;
+
+use crate::commands::details::job_document;
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::{Output, count, table};
+use crate::progress::{Until, Watched, watch};
+use crate::select;
+use crate::world::{Desk, World};
+
+pub(crate) async fn run(config: &Config, job: &str, timeout: Duration, output: &Output) -> Result<Exit, Trouble> {
+    let desk = Desk::open(config, "batch wait").await?;
+    let job = select::job(&desk.store, job).await?;
+    // Where another process does the work, this one only looks.
+    let (desk, watched) = if desk.is_elsewhere() {
+        let watched = watch(&desk.store, job, Until::Ended, Some(timeout), output).await?;
+        (desk, watched)
+    } else {
+        let world = World::start(config, desk, false).await?;
+        let watched = watch(&world.context.store, job, Until::Ended, Some(timeout), output).await?;
+        (world.stop().await?, watched)
+    };
+    let exit = conclude(&desk, job, &watched, output).await?;
+    desk.store.close().await?;
+    Ok(exit)
+}
+
+/// Says how it ended.
+pub(crate) async fn conclude(desk: &Desk, job: JobId, watched: &Watched, output: &Output) -> Result<Exit, Trouble> {
+    let trouble = match watched {
+        Watched::Done => {
+            show(desk, job, output).await?;
+            let outcome = desk.store.job(job).await?.job.state.outcome();
+            return Ok(outcome.map_or(Exit::NotFinished, Exit::of));
+        }
+        Watched::TimedOut => Trouble::new(Exit::Timeout, format!("job {job} has not ended in time"))
+            .fix(format!("it goes on with the next command: overnight batch wait {job}")),
+        Watched::Interrupted => Trouble::new(Exit::Interrupted, format!("interrupted; job {job} stays where it is"))
+            .fix(format!("it goes on with the next command: overnight batch wait {job}")),
+        Watched::Parked => Trouble::other(format!("what is left of job {job} waits for a person"))
+            .fix(format!("overnight batch details {job} says what and why")),
+    };
+    Err(trouble)
+}
+
+/// The outcomes, the cost and the saving.
+async fn show(desk: &Desk, job: JobId, output: &Output) -> Result<(), Trouble> {
+    let document = job_document(&desk.store, job).await?;
+    let (row, shown, batches) = desk.store.job_shown(job).await?;
+    let errors = desk.store.error_groups(job).await?;
+    output.result(&json!(document), || {
+        let ended = row.ended;
+        let outcomes = [
+            ("succeeded", ended.succeeded),
+            ("failed", ended.failed),
+            ("expired", ended.expired),
+            ("cancelled", ended.cancelled),
+            ("missing", ended.missing),
+        ];
+        let shown_rows = outcomes.iter().filter(|(name, number)| *number > 0 || *name == "succeeded");
+        let rows = shown_rows.map(|(name, number)| vec![(*name).to_owned(), count(*number)]);
+        let mut text = format!("job {job} {} with {}\n\n", shown.as_str(), row.provider);
+        text.push_str(&table(&["OUTCOME", "TASKS>"], rows));
+        for group in &errors {
+            text.push_str(&format!(
+                "\n  {} {}: {} ({})",
+                count(group.count),
+                group.class,
+                group.message.as_deref().unwrap_or(group.class.hint()),
+                group.custom_id
+            ));
+        }
+        text.push_str(&format!(
+            "\n\nbatches {}   tokens {} in, {} out\n{}",
+            batches.total(),
+            count(row.tokens.input),
+            count(row.tokens.output),
+            bill(&row)
+        ));
+        text
+    });
+    Ok(())
+}
+
+/// Cost and saving in one line; what nobody knows is said, and counted as nothing.
+pub(crate) fn bill(row: &store::JobRow) -> String {
+    let answers = row.ended.ended();
+    if row.unpriced > 0 && row.cost == Money(0) {
+        return format!("cost unknown: no known price for {} of {} answers ({})", row.unpriced, answers, row.model);
+    }
+    let saved = row.cost.saved_of(row.normal_cost);
+    let percent = if row.normal_cost.0 == 0 { 0.0 } else { 100.0 * saved.dollars() / row.normal_cost.dollars() };
+    let mut text = format!("cost {}   normal {}   saved {} ({percent:.0} %)", row.cost, row.normal_cost, saved);
+    if row.unpriced > 0 {
+        text.push_str(&format!("   {} answers of unknown cost are not in the sum", row.unpriced));
+    }
+    if row.provider == "sim" {
+        text.push_str("\nthe model is simulated: nothing was paid");
+    }
+    text
+}

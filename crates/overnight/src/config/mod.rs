@@ -1,0 +1,295 @@
+//! The configuration: read in layers, checked as a whole, refused with the way out.
+
+mod layers;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use domain::{Limits, PriceFile, PriceTable, SettleWindow, UnknownCreate};
+use openai::ApiKey;
+use pipeline::Provider;
+use store::SettleRules;
+use telemetry::LogFormat;
+use url::Url;
+
+use crate::cli::Global;
+use crate::exit::Trouble;
+pub(crate) use layers::{Origin, Values};
+use settings::name;
+pub(crate) use settings::{SETTINGS, Setting};
+
+/// The built-in price table.
+const PRICES: &str = include_str!("../../prices.toml");
+
+/// The configuration in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) enabled: bool,
+    pub(crate) auto_overnight: bool,
+    pub(crate) overnight_hour: u8,
+    pub(crate) zone: Tz,
+    pub(crate) limits: Limits,
+    pub(crate) poll_interval: Duration,
+    pub(crate) rules: SettleRules,
+    pub(crate) retry_tonight: bool,
+    pub(crate) overnight_max_tasks: u64,
+    pub(crate) prices: PriceTable,
+    pub(crate) unknown: UnknownCreate,
+    pub(crate) create_within: Duration,
+    pub(crate) settle: SettleWindow,
+    pub(crate) provider: Provider,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) processors_dir: PathBuf,
+    pub(crate) database_url: String,
+    pub(crate) gateway_addr: SocketAddr,
+    pub(crate) gateway_api_key: Option<String>,
+    pub(crate) sim: gateway::SimConfig,
+    pub(crate) openai_url: Url,
+    pub(crate) openai_key: Option<ApiKey>,
+    pub(crate) openai_org: Option<String>,
+    pub(crate) openai_project: Option<String>,
+    pub(crate) log_filter: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) crash: Option<String>,
+}
+
+/// What the check of a configuration found.
+pub(crate) struct Checked {
+    pub(crate) values: Values,
+    pub(crate) config: Option<Config>,
+    pub(crate) errors: Vec<Trouble>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Config {
+    /// The configuration of this process, or the first thing that is wrong with it.
+    pub(crate) fn load(global: &Global) -> Result<Self, Trouble> {
+        let checked = Self::check(global);
+        let mut errors = checked.errors;
+        let more = errors.len().saturating_sub(1);
+        if !errors.is_empty() {
+            let first = errors.remove(0);
+            let note = format!("{more} more: overnight config check");
+            return Err(if more > 0 { first.why(note) } else { first });
+        }
+        checked.config.ok_or_else(|| Trouble::config("the configuration can't be read"))
+    }
+
+    /// Everything that is wrong with the configuration, at once.
+    pub(crate) fn check(global: &Global) -> Checked {
+        let environment: BTreeMap<String, String> = std::env::vars().collect();
+        let (values, mut errors) = layers::read(global, &environment);
+        let mut reader = Reader { values: &values, errors: Vec::new() };
+        let config = reader.config(&environment);
+        errors.append(&mut reader.errors);
+        let warnings = config.as_ref().map(Self::warnings).unwrap_or_default();
+        Checked { values, config, errors, warnings }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.provider == Provider::OpenAi && self.poll_interval < Duration::from_secs(10) {
+            warnings.push("BATCH_POLL_INTERVAL_MS: below 10000 is unkind to the provider's rate limits".to_owned());
+        }
+        warnings
+    }
+
+    pub(crate) fn database_path(&self) -> Option<&Path> {
+        let path = self.database_url.strip_prefix("sqlite:")?;
+        Some(Path::new(path.trim_start_matches("//").split('?').next().unwrap_or_default()))
+    }
+}
+
+/// Reads typed values and gathers what is wrong.
+struct Reader<'a> {
+    values: &'a Values,
+    errors: Vec<Trouble>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self, environment: &BTreeMap<String, String>) -> Option<Config> {
+        let provider: Option<Provider> = self.parsed(name::OVERNIGHT_PROVIDER);
+        let sim = provider == Some(Provider::Sim);
+        // Against a simulated provider waiting is waste.
+        let or = |real: u64, simulated: u64| if sim { simulated } else { real };
+        let poll_from = or(1_000, 10);
+        let poll_ms = self.number_or(name::BATCH_POLL_INTERVAL_MS, poll_from, 3_600_000, or(60_000, 1_000));
+        let timeout_ms = self.number_or(name::SUBMIT_TIMEOUT_MS, 100, 600_000, or(90_000, 5_000));
+        let settle_ms = self.number_or(name::SUBMIT_SETTLE_MS, 0, 86_400_000, or(900_000, 1_000));
+        let unknown = self.unknown(sim);
+        let max_requests = self.number(name::BATCH_MAX_REQUESTS, 1, u64::from(wire::MAX_REQUESTS));
+        let max_bytes = self.number(name::BATCH_MAX_FILE_BYTES, 1, wire::MAX_INPUT_BYTES);
+        let attempts = self.number(name::BATCH_TASK_MAX_ATTEMPTS, 1, 10);
+        let hour = self.number(name::BATCH_OVERNIGHT_HOUR, 0, 23);
+        let data_dir = PathBuf::from(self.text(name::OVERNIGHT_DATA_DIR)?);
+        let config = Config {
+            enabled: self.parsed(name::ENABLE_BATCH_API)?,
+            auto_overnight: self.parsed(name::BATCH_AUTO_OVERNIGHT)?,
+            overnight_hour: u8::try_from(hour?).ok()?,
+            zone: self.zone(environment)?,
+            limits: Limits { max_requests: u32::try_from(max_requests?).ok()?, max_bytes: max_bytes? },
+            poll_interval: Duration::from_millis(poll_ms?),
+            rules: SettleRules {
+                max_attempts: u32::try_from(attempts?).ok()?,
+                retry_paid: self.parsed(name::BATCH_RETRY_PAID)?,
+            },
+            retry_tonight: self.choice(name::BATCH_RETRY, &["now", "tonight"])? == "tonight",
+            overnight_max_tasks: self.number(name::BATCH_OVERNIGHT_MAX_TASKS, 1, 1_000_000)?,
+            prices: self.prices()?,
+            unknown: unknown?,
+            create_within: Duration::from_millis(timeout_ms?),
+            settle: SettleWindow { looks: 3, over: Duration::from_millis(settle_ms?) },
+            provider: provider?,
+            database_url: self.database_url(&data_dir)?,
+            processors_dir: PathBuf::from(self.text(name::OVERNIGHT_PROCESSORS_DIR)?),
+            gateway_addr: self.parsed(name::GATEWAY_ADDR)?,
+            gateway_api_key: self.text(name::GATEWAY_API_KEY),
+            sim: self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default())?,
+            openai_url: self.parsed(name::OPENAI_BASE_URL)?,
+            openai_key: self.openai_key(sim)?,
+            openai_org: self.text(name::OPENAI_ORG_ID),
+            openai_project: self.text(name::OPENAI_PROJECT_ID),
+            log_filter: self.text(name::LOG_LEVEL)?,
+            log_format: self.log_format()?,
+            crash: self.crash()?,
+            data_dir,
+        };
+        self.beyond_loopback(&config);
+        self.errors.is_empty().then_some(config)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.values.get(name).map(|value| value.text.clone())
+    }
+
+    /// What is wrong with a value, with its origin; a secret's value is not repeated.
+    fn wrong(&mut self, name: &'static str, why: impl ToString) {
+        let Some(value) = self.values.get(name) else { return };
+        let secret = SETTINGS.iter().any(|setting| setting.name == name && setting.secret);
+        let shown = if secret { "…" } else { value.text.as_str() };
+        let trouble = Trouble::config(format!("{name}={shown} can't be used")).why(why.to_string());
+        self.errors.push(trouble.why(format!("it comes from: {}", value.origin)));
+    }
+
+    fn parsed<T>(&mut self, name: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(name)?;
+        text.parse().map_err(|error: T::Err| self.wrong(name, error)).ok()
+    }
+
+    fn parsed_or<T>(&mut self, name: &'static str, default: T) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        if self.values.contains_key(name) { self.parsed(name) } else { Some(default) }
+    }
+
+    fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
+        let number: u64 = self.parsed(name)?;
+        if (from..=to).contains(&number) {
+            return Some(number);
+        }
+        self.wrong(name, format!("take {from} to {to}"));
+        None
+    }
+
+    fn number_or(&mut self, name: &'static str, from: u64, to: u64, default: u64) -> Option<u64> {
+        if self.values.contains_key(name) { self.number(name, from, to) } else { Some(default) }
+    }
+
+    fn choice(&mut self, name: &'static str, choices: &[&str]) -> Option<String> {
+        let text = self.text(name)?;
+        if choices.contains(&text.as_str()) {
+            return Some(text);
+        }
+        self.wrong(name, format!("take {}", choices.join(" or ")));
+        None
+    }
+
+    fn unknown(&mut self, sim: bool) -> Option<UnknownCreate> {
+        if !self.values.contains_key(name::SUBMIT_UNKNOWN) {
+            return Some(if sim { UnknownCreate::Fence } else { UnknownCreate::Park });
+        }
+        let choice = self.choice(name::SUBMIT_UNKNOWN, &["park", "fence"])?;
+        Some(if choice == "park" { UnknownCreate::Park } else { UnknownCreate::Fence })
+    }
+
+    fn zone(&mut self, environment: &BTreeMap<String, String>) -> Option<Tz> {
+        if self.values.contains_key(name::BATCH_TIMEZONE) {
+            return self.parsed(name::BATCH_TIMEZONE);
+        }
+        let system = environment.get("TZ").filter(|zone| !zone.is_empty()).cloned();
+        let zone = system.or_else(|| iana_time_zone::get_timezone().ok()).unwrap_or_else(|| "UTC".to_owned());
+        let parsed = zone.trim_start_matches(':').parse();
+        if parsed.is_err() {
+            let trouble = Trouble::config(format!("the system's time zone {zone:?} is not an IANA name"));
+            self.errors.push(trouble.fix("set BATCH_TIMEZONE, such as Europe/Berlin"));
+        }
+        parsed.ok()
+    }
+
+    fn prices(&mut self) -> Option<PriceTable> {
+        let path = self.text(name::BATCH_PRICES_FILE);
+        let text = match &path {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
+            None => Ok(PRICES.to_owned()),
+        };
+        let parsed = text.and_then(|text| toml::from_str::<PriceFile>(&text).map_err(|error| error.to_string()));
+        let table = parsed.and_then(|file| PriceTable::new(&file).map_err(|error| error.to_string()));
+        table.map_err(|error| self.wrong(name::BATCH_PRICES_FILE, error)).ok()
+    }
+
+    fn database_url(&mut self, data_dir: &Path) -> Option<String> {
+        let Some(url) = self.text(name::DATABASE_URL) else {
+            return Some(format!("sqlite://{}?mode=rwc", data_dir.join("overnight.db").display()));
+        };
+        if url.starts_with("sqlite:") {
+            return Some(url);
+        }
+        self.wrong(name::DATABASE_URL, "take a sqlite: URL");
+        None
+    }
+
+    /// The key is needed, and read, only where it is used.
+    fn openai_key(&mut self, sim: bool) -> Option<Option<ApiKey>> {
+        if sim {
+            return Some(None);
+        }
+        let Some(text) = self.text(name::OPENAI_API_KEY) else {
+            let trouble = Trouble::config("the provider openai needs OPENAI_API_KEY");
+            self.errors.push(trouble.fix("set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or take --provider sim"));
+            return None;
+        };
+        ApiKey::new(text).map(Some).map_err(|error| self.wrong(name::OPENAI_API_KEY, error)).ok()
+    }
+
+    fn log_format(&mut self) -> Option<LogFormat> {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let default = if terminal { LogFormat::Text } else { LogFormat::Json };
+        self.parsed_or(name::LOG_FORMAT, default)
+    }
+
+    fn crash(&mut self) -> Option<Option<String>> {
+        let wish = self.text(name::OVERNIGHT_CRASH);
+        if wish.is_some() && !crash::compiled_in() {
+            self.wrong(name::OVERNIGHT_CRASH, "builds for release have no crash points");
+            return None;
+        }
+        Some(wish)
+    }
+
+    fn beyond_loopback(&mut self, config: &Config) {
+        if !config.gateway_addr.ip().is_loopback() && config.gateway_api_key.is_none() {
+            self.wrong(name::GATEWAY_ADDR, "beyond loopback the gateway demands GATEWAY_API_KEY");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Exit codes, and trouble told to a person: what, why, what to do.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use domain::JobOutcome;
+
+/// How the process ends; documented in `--help` and tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success = 0,
+    Other = 1,
+    Usage = 2,
+    Timeout = 3,
+    Auth = 4,
+    JobFailed = 5,
+    JobWithErrors = 6,
+    NotFinished = 8,
+    Unreachable = 69,
+    Config = 78,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// How a command ends that waited for a job.
+    pub(crate) fn of(outcome: JobOutcome) -> Self {
+        match outcome {
+            JobOutcome::Completed => Self::Success,
+            JobOutcome::CompletedWithErrors => Self::JobWithErrors,
+            JobOutcome::Failed | JobOutcome::Expired | JobOutcome::Cancelled => Self::JobFailed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        // The discriminants are the codes; all fit a byte.
+        Self::from(exit as u8)
+    }
+}
+
+/// What went wrong, for the person at the terminal.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) exit: Exit,
+    pub(crate) what: String,
+    pub(crate) why: Vec<String>,
+    pub(crate) fix: Option<String>,
+}
+
+impl Trouble {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), why: Vec::new(), fix: None }
+    }
+
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
+        self.why.push(why.into());
+        self
+    }
+
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    pub(crate) fn other(what: impl fmt::Display) -> Self {
+        Self::new(Exit::Other, what.to_string())
+    }
+
+    pub(crate) fn usage(what: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, what.to_string())
+    }
+
+    pub(crate) fn config(what: impl fmt::Display) -> Self {
+        Self::new(Exit::Config, what.to_string())
+    }
+
+    /// An error with its causes.
+    pub(crate) fn caused(exit: Exit, error: &dyn Error) -> Self {
+        let mut trouble = Self::new(exit, error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !trouble.what.contains(&text) && !trouble.why.contains(&text) {
+                trouble.why.push(text);
+            }
+            cause = error.source();
+        }
+        trouble
+    }
+}
+
+impl From<store::StoreError> for Trouble {
+    fn from(error: store::StoreError) -> Self {
+        use store::StoreError::{Open, Schema};
+        match &error {
+            Open { .. } => Self::caused(Exit::Unreachable, &error).fix("check DATABASE_URL and the folder --data-dir names"),
+            Schema(_) => Self::caused(Exit::Config, &error),
+            _ => Self::caused(Exit::Other, &error),
+        }
+    }
+}
+
+impl From<pipeline::Failure> for Trouble {
+    fn from(failure: pipeline::Failure) -> Self {
+        match failure {
+            pipeline::Failure::Store(error) => error.into(),
+            other => Self::caused(Exit::Other, &other),
+        }
+    }
+}
+
+impl From<pipeline::IntakeError> for Trouble {
+    fn from(error: pipeline::IntakeError) -> Self {
+        match error {
+            pipeline::IntakeError::Store(error) => error.into(),
+            pipeline::IntakeError::Changed(_) => Self::usage(error),
+            pipeline::IntakeError::Interrupted => Self::other(error),
+        }
+    }
+}
+
+impl From<processor::ProcessorError> for Trouble {
+    fn from(error: processor::ProcessorError) -> Self {
+        Self::caused(Exit::Usage, &error)
+    }
+}
+
+impl From<source::SourceError> for Trouble {
+    fn from(error: source::SourceError) -> Self {
+        Self::caused(Exit::Usage, &error).fix("check the pattern and quote it, so that the shell leaves it alone")
+    }
+}

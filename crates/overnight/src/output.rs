@@ -1,0 +1,141 @@
+//! What a command prints: data to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use crate::cli::{Format, Global};
+use crate::exit::Trouble;
+
+/// Where a command's words go.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global) -> Self {
+        let format = if global.json { Format::Json } else { global.output };
+        Self { format, quiet: global.quiet }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether a bar may be drawn.
+    pub(crate) fn has_bar(&self) -> bool {
+        !self.quiet && !self.is_json() && io::stderr().is_terminal()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The command's result: one document for programs, or `text` for people.
+    pub(crate) fn result(&self, document: &Value, text: impl FnOnce() -> String) {
+        if self.is_json() {
+            self.line(&document.to_string());
+        } else {
+            self.line(text().trim_end());
+        }
+    }
+
+    /// A line of data. A reader that has gone away (`| head`) wants no more of it.
+    pub(crate) fn line(&self, line: &str) {
+        if writeln!(io::stdout(), "{line}").is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// A remark for people.
+    pub(crate) fn note(&self, note: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{note}");
+        }
+    }
+
+    /// What went wrong: three lines for people, a problem document for programs.
+    pub(crate) fn trouble(&self, trouble: &Trouble) {
+        let mut text = String::new();
+        if self.is_json() {
+            let problem = json!({
+                "type": "about:blank",
+                "title": trouble.what,
+                "detail": trouble.why.join("\n"),
+                "hint": trouble.fix,
+                "exit_code": trouble.exit as u8,
+            });
+            text = problem.to_string();
+        } else {
+            text.push_str(&format!("error: {}", trouble.what));
+            for why in &trouble.why {
+                text.push_str(&format!("\n  why   {why}"));
+            }
+            if let Some(fix) = &trouble.fix {
+                text.push_str(&format!("\n  fix   {fix}"));
+            }
+        }
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// A plain table; columns whose title ends in `>` are aligned to the right.
+pub(crate) fn table(titles: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(titles.iter().map(|title| title.trim_end_matches('>')));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, title) in titles.iter().enumerate() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+            if title.ends_with('>') {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// A count with thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in a unit that a person reads at a glance.
+pub(crate) fn bytes(number: u64) -> String {
+    indicatif::DecimalBytes(number).to_string()
+}
+
+/// Money, or the word for a price that nobody knows.
+pub(crate) fn money(money: Option<domain::Money>) -> String {
+    money.map_or_else(|| "unknown".to_owned(), |money| money.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!([7, 999, 1_000, 1_234_567].map(count), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn numbers_stand_at_the_right() {
+        let text = table(&["A", "N>"], [vec!["x".to_owned(), "5".to_owned()], vec!["y".to_owned(), "500".to_owned()]]);
+        assert_eq!(text, "A    N\nx    5\ny  500");
+    }
+}

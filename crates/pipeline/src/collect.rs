@@ -1,0 +1,153 @@
+//! Collect: fetches both result files of a finished batch, matches every line to its request and settles
+//! it; what no line answers is missing. Only then is the batch collected.
+//!
+//! Files go through the disk and lines through memory a chunk at a time; each chunk may be repeated.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crash::Point;
+use domain::{Batch, BatchId, BatchState, Claimed, Fact};
+use openai::{Line, Lines};
+use store::{CHUNK, ChunkTally, JobRow, SettledLine};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::outcome::Reader;
+use crate::plan::compile;
+use crate::seen::conclude;
+use crate::worker::Handled;
+
+/// Bytes of lines in memory at a time, the last line apart.
+const CHUNK_BYTES: usize = 4 << 20;
+/// Longest result line. Larger than any answer; a line beyond it is not an answer.
+const MAX_LINE_BYTES: usize = 64 << 20;
+/// Downloads in a row that must find nothing before the files count as gone.
+const LOOKS: u32 = 5;
+
+pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
+    let row = context.store.batch(id).await?;
+    let batch = &row.batch;
+    let BatchState::Collecting { .. } = batch.state else { return Ok(Handled::Nothing) };
+    let files = match download(context, batch).await {
+        Ok(files) => files,
+        Err(Failure::Provider(error)) if error.is_not_found() && claimed.failures + 1 >= LOOKS => {
+            return answered(conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?);
+        }
+        Err(failure) => return Err(failure),
+    };
+    crash::pass(Point::CollectAfterDownload);
+    let job = context.store.job(batch.job).await?;
+    let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
+    let mut tally = ChunkTally::default();
+    for file in &files {
+        tally.add(settle_file(context, &job, batch, file, &reader).await?);
+    }
+    let mut missing = 0;
+    while let Some(part) = context.store.settle_missing(id, batch.job, context.config.rules).await? {
+        missing += part.settled + part.again;
+    }
+    report(batch, &row, tally, missing);
+    crash::pass(Point::CollectBeforeCommit);
+    let changed = conclude(context, id, &Fact::Collected, Some(claimed), "collect").await?;
+    crash::pass(Point::CollectAfterCommit);
+    for file in &files {
+        if let Err(error) = tokio::fs::remove_file(file).await {
+            tracing::warn!(file = %file.display(), error = %error, "spooled result file stays");
+        }
+    }
+    answered(changed)
+}
+
+fn answered(changed: bool) -> Result<Handled, Failure> {
+    Ok(if changed { Handled::Answered } else { Handled::Nothing })
+}
+
+/// Fetches the files that the provider names; each is whole or not there.
+async fn download(context: &Context, batch: &Batch) -> Result<Vec<PathBuf>, Failure> {
+    let spool = &context.config.spool;
+    tokio::fs::create_dir_all(spool)
+        .await
+        .map_err(|source| Failure::File { what: format!("can't make {}", spool.display()), source })?;
+    let mut files = Vec::new();
+    let named = [("output", &batch.remote.output_file_id), ("error", &batch.remote.error_file_id)];
+    for (kind, file_id) in named {
+        let Some(file_id) = file_id else { continue };
+        let path = spool.join(format!("{}-{kind}.jsonl", batch.id));
+        context.openai.download_to(file_id, &path).await?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+async fn settle_file(
+    context: &Context,
+    job: &JobRow,
+    batch: &Batch,
+    path: &Path,
+    reader: &Arc<Reader>,
+) -> Result<ChunkTally, Failure> {
+    let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
+    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+    let mut lines = Lines::new(tokio::io::BufReader::new(file), MAX_LINE_BYTES);
+    let (mut tally, mut chunk, mut bytes) = (ChunkTally::default(), Vec::new(), 0);
+    while let Some(line) = lines.next().await.map_err(unreadable)? {
+        match line {
+            Line::Text { bytes: text, .. } => {
+                bytes += text.len();
+                chunk.push(text.to_vec());
+            }
+            Line::TooLong { number, length } => {
+                tracing::warn!(batch.id = %batch.id, line = number, bytes = length, "result line is too long to be an answer");
+            }
+        }
+        if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
+            tally.add(settle_chunk(context, job, batch, std::mem::take(&mut chunk), reader).await?);
+            bytes = 0;
+            crash::pass(Point::CollectAfterChunk);
+        }
+    }
+    tally.add(settle_chunk(context, job, batch, chunk, reader).await?);
+    Ok(tally)
+}
+
+async fn settle_chunk(
+    context: &Context,
+    job: &JobRow,
+    batch: &Batch,
+    chunk: Vec<Vec<u8>>,
+    reader: &Arc<Reader>,
+) -> Result<ChunkTally, Failure> {
+    let reader = Arc::clone(reader);
+    // Parsing and schema checks are work for the processor, not for the reactor.
+    let parsed = tokio::task::spawn_blocking(move || {
+        let mut unreadable = 0_u64;
+        let mut lines: Vec<SettledLine> = Vec::with_capacity(chunk.len());
+        for line in &chunk {
+            match reader.read(line) {
+                Some(settled) => lines.push(settled),
+                None => unreadable += 1,
+            }
+        }
+        (lines, unreadable)
+    });
+    let (lines, unreadable) = parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
+    if unreadable > 0 {
+        tracing::warn!(batch.id = %batch.id, lines = unreadable, "result lines name no request; what they answer is missing");
+    }
+    Ok(context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?)
+}
+
+/// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.
+fn report(batch: &Batch, row: &store::BatchRow, tally: ChunkTally, missing: u64) {
+    let total = u64::from(row.requests);
+    if batch.remote.total != total {
+        let reported = batch.remote.total;
+        tracing::warn!(batch.id = %batch.id, reported, sent = total, "the provider counts other requests than were sent");
+    }
+    if missing + tally.unexpected + tally.repeated > 0 {
+        let (unexpected, repeated) = (tally.unexpected, tally.repeated);
+        tracing::warn!(batch.id = %batch.id, missing, unexpected, repeated, "result files don't add up");
+    }
+    tracing::info!(batch.id = %batch.id, settled = tally.settled, again = tally.again, missing, "batch read");
+}

@@ -1,0 +1,150 @@
+//! What every stage is given: the store, the provider, the rules and the clock.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, SettleWindow, UnknownCreate, next_night};
+use queue::Queue;
+use store::{SettleRules, Store};
+use tokio::sync::{Mutex, Notify};
+
+use crate::audit::Gate;
+
+/// Who runs the batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The gateway's simulated upstream: nothing leaves the machine, nothing costs anything.
+    Sim,
+    /// OpenAI, or a server that speaks its API.
+    OpenAi,
+}
+
+impl Provider {
+    /// The word in the database, the configuration and the CLI.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A provider that isn't one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a provider; take sim or openai")]
+pub struct NotAProvider(String);
+
+impl FromStr for Provider {
+    type Err = NotAProvider;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "sim" => Ok(Self::Sim),
+            "openai" => Ok(Self::OpenAi),
+            other => Err(NotAProvider(other.to_owned())),
+        }
+    }
+}
+
+/// What steers the stages.
+#[derive(Clone, Debug)]
+pub struct PipelineConfig {
+    /// Who runs the batches.
+    pub provider: Provider,
+    /// What a batch may hold.
+    pub limits: Limits,
+    /// Time between two looks at an open batch.
+    pub poll_interval: Duration,
+    /// How long a create may take before its outcome counts as unknown.
+    pub create_within: Duration,
+    /// How long a batch must be missing before that counts.
+    pub settle: SettleWindow,
+    /// What to do with a create whose outcome stays unknown.
+    pub unknown: UnknownCreate,
+    /// How long an account rests that is refused.
+    pub account_rest: Duration,
+    /// Automatic attempts per task, and whether lines that may have been billed go out again.
+    pub rules: SettleRules,
+    /// The hour and zone of the night that tasks wait for which go out again; none: they go at once.
+    pub retry_tonight: Option<(u8, Tz)>,
+    /// Whether batches may be created at all.
+    pub enabled: bool,
+    /// Where result files are put while they are read.
+    pub spool: PathBuf,
+    /// Prices.
+    pub prices: PriceTable,
+}
+
+/// What every stage is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The database.
+    pub store: Store,
+    /// The provider.
+    pub openai: openai::Client,
+    /// Messages.
+    pub queue: Queue,
+    /// The rules.
+    pub config: Arc<PipelineConfig>,
+    /// Rung when something may be due earlier than the relay thinks.
+    pub(crate) bell: Arc<Notify>,
+    /// Whether batches may be created.
+    pub(crate) gate: Arc<Mutex<Gate>>,
+}
+
+/// How often an active job is looked at though no batch says anything.
+const WATCHDOG: Duration = Duration::from_secs(600);
+/// How long tasks rest whose records are on their way in another job.
+const BUSY_REST: Duration = Duration::from_secs(30);
+/// How long a create rests that never left, or that the provider was too busy for.
+const CREATE_REST: Duration = Duration::from_secs(10);
+
+impl Context {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Store, openai: openai::Client, queue: Queue, config: PipelineConfig) -> Self {
+        let (bell, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Gate::Unchecked)));
+        Self { store, openai, queue, config: Arc::new(config), bell, gate }
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.store.clock()
+    }
+
+    /// The rules of a batch. Looks are spread by up to a tenth, so that batches created together are not
+    /// looked at together for ever; `spread` is any number that differs from batch to batch.
+    pub(crate) fn batch_policy(&self, spread: u128) -> Policy {
+        let tenth = self.config.poll_interval / 10;
+        let share = u32::try_from(spread % 201).unwrap_or(100);
+        let poll_interval = self.config.poll_interval.saturating_sub(tenth) + tenth * share / 100;
+        Policy {
+            poll_interval,
+            create_within: self.config.create_within,
+            settle: self.config.settle,
+            unknown: self.config.unknown,
+            account_rest: self.config.account_rest,
+            create_rest: CREATE_REST.min(self.config.account_rest),
+        }
+    }
+
+    pub(crate) fn job_policy(&self) -> JobPolicy {
+        // The hour was checked with the configuration; at worst tasks go at once.
+        let night = |(hour, zone)| next_night(hour, zone, self.clock().now()).ok();
+        JobPolicy { watchdog: WATCHDOG, busy_rest: BUSY_REST, retry_at: self.config.retry_tonight.and_then(night) }
+    }
+
+    /// Rings the relay's bell: an order was placed.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+}

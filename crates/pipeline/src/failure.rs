@@ -1,0 +1,52 @@
+//! Why a stage couldn't do its work, and whether that is the entity's fault or the world's.
+
+use std::time::Duration;
+
+use store::StoreError;
+
+/// Why a stage couldn't do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The provider couldn't be reached, or refused.
+    #[error("{0}")]
+    Provider(openai::CallError),
+    /// A result file or an input file couldn't be read or written.
+    #[error("{what}")]
+    File {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something contradicts itself, and trying again may or may not help.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<openai::CallError> for Failure {
+    fn from(error: openai::CallError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl Failure {
+    /// Whether the world outside is to blame: such failures use up nobody's patience.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Store(_) => true,
+            Self::Provider(error) => {
+                error.is_auth() || error.is_quota() || error.class() != openai::Class::Refused
+            }
+            Self::File { .. } | Self::Fault(_) => false,
+        }
+    }
+
+    /// How long the provider asks to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        if let Self::Provider(error) = self { error.retry_after() } else { None }
+    }
+}

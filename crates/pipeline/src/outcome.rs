@@ -1,0 +1,183 @@
+//! What a result line means: the end of one attempt, what it used, and the answer that was read from it.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use domain::{AttemptEnd, ErrorClass, Money, PriceTable, Tokens};
+use processor::Processor;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use store::{JobRow, SettledLine, Usage};
+use wire::{ErrorEnvelope, LineResponse, ResponseLine};
+
+/// Longest message kept of a provider's error.
+const MESSAGE_CHARS: usize = 500;
+
+/// Reads result lines of a job.
+pub(crate) struct Reader {
+    processor: Processor,
+    price: Option<domain::Price>,
+}
+
+impl Reader {
+    pub(crate) fn new(processor: Processor, job: &JobRow, prices: &PriceTable) -> Self {
+        Self { processor, price: prices.of(&job.model) }
+    }
+
+    /// The meaning of a line; none where it doesn't even name its request.
+    pub(crate) fn read(&self, line: &[u8]) -> Option<SettledLine> {
+        match serde_json::from_slice::<ResponseLine<'_>>(line) {
+            Ok(parsed) => Some(self.meaning(&parsed)),
+            Err(error) => {
+                let message = format!("the provider's result line can't be read: {error}");
+                Some(failed(recover_custom_id(line)?, ErrorClass::TransientParse, message))
+            }
+        }
+    }
+
+    fn meaning(&self, line: &ResponseLine<'_>) -> SettledLine {
+        let custom_id = line.custom_id.to_string();
+        match (&line.response, &line.error) {
+            (Some(response), _) if (200..300).contains(&response.status_code) => self.answer(custom_id, response),
+            (Some(response), _) => refusal(custom_id, response),
+            (None, Some(error)) => {
+                let end = match ErrorClass::of_line_error(&error.code) {
+                    ErrorClass::BatchExpired => AttemptEnd::Expired,
+                    ErrorClass::CancelledByUser => AttemptEnd::Cancelled,
+                    class => AttemptEnd::Failed(class),
+                };
+                let (code, message) = (Some(error.code.clone()), Some(cut(&error.message)));
+                SettledLine { end, code, message, usage: unbilled(), ..blank(custom_id) }
+            }
+            (None, None) => {
+                let message = "the provider's result line has neither a response nor an error".to_owned();
+                failed(custom_id, ErrorClass::NoResponse, message)
+            }
+        }
+    }
+
+    fn answer(&self, custom_id: String, response: &LineResponse<'_>) -> SettledLine {
+        let body = response.body.map_or("null", |body| body.get());
+        let usage = self.usage(body);
+        let (end, message, result) = match self.processor.answer(body) {
+            Ok(answer) => (AttemptEnd::Succeeded, None, Some(answer.result)),
+            Err(error) => (AttemptEnd::Failed(error.class_label().parse().unwrap_or(ErrorClass::Unknown)), Some(cut(&error.to_string())), None),
+        };
+        SettledLine {
+            end,
+            message,
+            usage,
+            http_status: Some(response.status_code),
+            request_id: Some(response.request_id.to_string()).filter(|id| !id.is_empty()),
+            answer: Some((body.to_owned(), result)),
+            ..blank(custom_id)
+        }
+    }
+
+    fn usage(&self, body: &str) -> Usage {
+        let tokens = processor::usage(body).map(|usage| Tokens {
+            input: usage.input_tokens,
+            cached: usage.input_tokens_details.cached_tokens,
+            output: usage.output_tokens,
+            reasoning: usage.output_tokens_details.reasoning_tokens,
+        });
+        let cost = tokens.zip(self.price).map(|(tokens, price)| (price.batch(tokens), price.normal(tokens)));
+        Usage { tokens, cost }
+    }
+}
+
+/// An HTTP answer that is no success. The provider bills successes, so this cost nothing; without even a
+/// status, nobody knows.
+fn refusal(custom_id: String, response: &LineResponse<'_>) -> SettledLine {
+    let status = response.status_code;
+    let body = response.body.map_or("null", |body| body.get());
+    let error = serde_json::from_str::<ErrorEnvelope>(body).map(|envelope| envelope.error).unwrap_or_default();
+    let class = ErrorClass::of_http(status, error.code.as_deref());
+    let message = match (status, error.message.as_str()) {
+        (0, _) => "the provider returned status 0: no answer".to_owned(),
+        (_, "") => format!("HTTP {status} without a message"),
+        (_, message) => cut(message),
+    };
+    SettledLine {
+        end: AttemptEnd::Failed(class),
+        http_status: Some(status).filter(|status| *status != 0),
+        request_id: Some(response.request_id.to_string()).filter(|id| !id.is_empty()),
+        code: error.code,
+        message: Some(message),
+        usage: if status == 0 { Usage::default() } else { unbilled() },
+        ..blank(custom_id)
+    }
+}
+
+fn failed(custom_id: String, class: ErrorClass, message: String) -> SettledLine {
+    SettledLine { end: AttemptEnd::Failed(class), message: Some(message), ..blank(custom_id) }
+}
+
+fn blank(custom_id: String) -> SettledLine {
+    SettledLine {
+        custom_id,
+        end: AttemptEnd::Missing,
+        http_status: None,
+        request_id: None,
+        code: None,
+        message: None,
+        usage: Usage::default(),
+        answer: None,
+    }
+}
+
+fn unbilled() -> Usage {
+    Usage { tokens: None, cost: Some((Money::default(), Money::default())) }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// The request that a broken line names, if it breaks off after naming it.
+fn recover_custom_id(line: &[u8]) -> Option<String> {
+    let found = RefCell::new(None);
+    // The line is broken, so this ends in an error; what was read before it is what counts.
+    let _ = serde_json::Deserializer::from_slice(line).deserialize_map(CustomId(&found));
+    found.into_inner()
+}
+
+struct CustomId<'a>(&'a RefCell<Option<String>>);
+
+impl<'de> Visitor<'de> for CustomId<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a result line")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "custom_id" {
+                *self.0.borrow_mut() = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_breaks_off_still_names_its_request() {
+        let whole = br#"{"id":"batch_req_1","custom_id":"a_1","response":{"status_code":200,"body":{"x":"yz"}}}"#;
+        let named = whole.iter().position(|byte| *byte == b'_').unwrap();
+        for end in 0..whole.len() {
+            let found = recover_custom_id(&whole[..end]);
+            if end >= named + r#"_req_1","custom_id":"a_1","#.len() {
+                assert_eq!(found.as_deref(), Some("a_1"), "{end}");
+            }
+        }
+    }
+}

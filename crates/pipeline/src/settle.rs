@@ -1,0 +1,51 @@
+//! Settle: counts a job's tasks and batches, and decides whether it has ended. It is also the watchdog.
+
+use crash::Point;
+use domain::{Claimed, Fact, JobFact, JobId, JobState, decide_job};
+use store::Commit;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::seen::conclude;
+use crate::worker::Handled;
+
+pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Result<Handled, Failure> {
+    let row = context.store.job(id).await?;
+    match row.job.state {
+        JobState::Active => {}
+        JobState::Cancelling => cancel_rest(context, id).await?,
+        JobState::Held(_) | JobState::Queued | JobState::Ended(_) => return Ok(Handled::Nothing),
+    }
+    let tasks = context.store.task_tally(id).await?;
+    let batches = context.store.batch_tally(id).await?;
+    let now = context.clock().now();
+    let decided = decide_job(&row.job, &JobFact::Counted { tasks, batches }, now, &context.job_policy());
+    let decision = match decided {
+        Ok(Some(decision)) => decision,
+        Ok(None) => return Ok(Handled::Nothing),
+        Err(discrepancy) => {
+            context.store.note_job(id, &discrepancy.to_string()).await?;
+            return Err(Failure::Fault(format!("job {id} can't end: {discrepancy}")));
+        }
+    };
+    let ended = decision.job.state.outcome();
+    crash::pass(Point::SettleBeforeCommit);
+    if context.store.commit_job(decision, Some(claimed), "settle").await? == Commit::Overtaken {
+        return Ok(Handled::Later(now));
+    }
+    if let Some(outcome) = ended {
+        tracing::info!(job.id = %id, outcome = outcome.as_str(), succeeded = tasks.succeeded, "job ended");
+    }
+    Ok(Handled::Answered)
+}
+
+/// Calls off what a cancelled job still has.
+async fn cancel_rest(context: &Context, id: JobId) -> Result<(), Failure> {
+    for row in context.store.batches(id).await? {
+        if !row.batch.cancel && !row.batch.state.is_end() {
+            conclude(context, row.batch.id, &Fact::CancelRequested, None, "cancel").await?;
+        }
+    }
+    while context.store.cancel_unplanned(id).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Submit: brings a batch to the provider, and never pays for it twice.
+//!
+//! The intent is on record before the one request that costs money, and that request is never repeated:
+//! whatever its outcome, the next step is to ask the provider what it has (`reconcile`).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crash::Point;
+use domain::{BatchId, BatchState, Claimed, ErrorClass, Fact, Refusal, decide_batch};
+use openai::{CallError, Create};
+use store::{BatchRow, Commit};
+use wire::{COMPLETION_WINDOW, CreateBatch};
+
+use crate::audit::{self, Gate};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::input_file::{self, InputFile};
+use crate::reconcile;
+use crate::seen::{conclude, seen};
+use crate::worker::Handled;
+
+/// Metadata keys that our batches carry.
+pub(crate) const INSTANCE: &str = "overnight_instance";
+pub(crate) const BATCH: &str = "overnight_batch";
+pub(crate) const UPLOAD: &str = "overnight_upload";
+const SHA256: &str = "overnight_sha256";
+
+/// How long a batch waits at a closed gate before it asks again.
+const GATE_PAUSE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
+    if let Gate::Closed(reason) = audit::gate(context).await? {
+        tracing::warn!(batch.id = %id, reason, "no batch is created");
+        return Ok(Handled::Later(context.clock().now() + GATE_PAUSE));
+    }
+    let row = context.store.batch(id).await?;
+    match &row.batch.state {
+        BatchState::Planned => send(context, claimed, row).await,
+        BatchState::Creating { deadline, .. } => {
+            let answered = conclude(context, id, &Fact::Looked, Some(claimed), "deadline").await?;
+            Ok(if answered { Handled::Answered } else { Handled::Later(*deadline) })
+        }
+        BatchState::Unknown { key, .. } | BatchState::Fenced { key, .. } => {
+            let fact = reconcile::look(context, id, key).await?;
+            answered(conclude(context, id, &fact, Some(claimed), "reconcile").await?)
+        }
+        BatchState::Fencing { key } => {
+            let fact = reconcile::fence(context, key).await?;
+            answered(conclude(context, id, &fact, Some(claimed), "fence").await?)
+        }
+        _ => Ok(Handled::Nothing),
+    }
+}
+
+fn answered(changed: bool) -> Result<Handled, Failure> {
+    Ok(if changed { Handled::Answered } else { Handled::Nothing })
+}
+
+/// Upload, intent, create: the body that holds the order of the protocol.
+async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Handled, Failure> {
+    let id = row.batch.id;
+    let tag = context.store.instance_tag().await?;
+    let file = input_file::identify(context, &row, &tag).await?;
+    crash::pass(Point::UploadBefore);
+    let uploaded = match input_file::upload(context, &row, &file).await {
+        Ok(uploaded) => uploaded,
+        Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
+            return answered(conclude(context, id, &refused(&error), Some(claimed), "upload").await?);
+        }
+        Err(failure) => return Err(failure),
+    };
+    crash::pass(Point::UploadAfter);
+    // An earlier try left the file, so it may have gone further than its record says.
+    if uploaded.found
+        && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
+    {
+        return answered(conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?);
+    }
+    let sent_by = Instant::now() + context.config.create_within / 2;
+    let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
+    let policy = context.batch_policy(id.0.as_u128());
+    let Some(decision) = decide_batch(&row.batch, &intent, context.clock().now(), &policy) else {
+        return Ok(Handled::Nothing);
+    };
+    // This commit is the permission for one create. Losing it means that somebody else has it.
+    if context.store.commit_batch(decision, Some(claimed), context.config.rules, "intent").await? == Commit::Overtaken {
+        return Ok(Handled::Later(context.clock().now()));
+    }
+    crash::pass(Point::CreateAfterIntent);
+    let fact = create(context, &row, &file, &tag, uploaded.file_id, sent_by).await;
+    crash::pass(Point::CreateAfterReply);
+    conclude(context, id, &fact, None, "create").await?;
+    crash::pass(Point::CreateAfterCommit);
+    Ok(Handled::Answered)
+}
+
+/// The one request that costs money.
+async fn create(
+    context: &Context,
+    row: &BatchRow,
+    file: &InputFile,
+    tag: &str,
+    file_id: String,
+    sent_by: Instant,
+) -> Fact {
+    let metadata = BTreeMap::from([
+        (INSTANCE.to_owned(), tag.to_owned()),
+        (BATCH.to_owned(), row.batch.id.to_string()),
+        (UPLOAD.to_owned(), row.batch.upload.to_string()),
+        (SHA256.to_owned(), file.sha256.clone()),
+    ]);
+    let request = CreateBatch {
+        input_file_id: file_id,
+        endpoint: row.endpoint.clone(),
+        completion_window: COMPLETION_WINDOW.to_owned(),
+        metadata: Some(metadata),
+        output_expires_after: None,
+    };
+    match context.openai.create_batch(&request, sent_by).await {
+        Create::Created(batch) => Fact::Observed(seen(&batch)),
+        Create::Refused(error) => refused(&error),
+        Create::NotSent(error) => {
+            tracing::warn!(batch.id = %row.batch.id, error = %error, "create was not sent");
+            Fact::CreateNotSent
+        }
+        Create::TooLate => Fact::CreateNotSent,
+        Create::Ambiguous(error) => {
+            tracing::warn!(batch.id = %row.batch.id, error = %error, "create has an unknown outcome");
+            Fact::CreateAmbiguous
+        }
+    }
+}
+
+fn refused(error: &CallError) -> Fact {
+    let class = match error.status() {
+        _ if error.is_quota() => ErrorClass::Quota,
+        _ if error.is_auth() => ErrorClass::Auth,
+        status => ErrorClass::of_http(status.unwrap_or(400), error.code()),
+    };
+    Fact::Refused(Refusal { class, message: error.to_string() })
+}

@@ -1,0 +1,47 @@
+//! A person's word on a job, committed like any other fact: cancel it, or let it start.
+
+use domain::{HoldReason, JobFact, JobId, JobState, decide_job};
+use store::Commit;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Asks for a job to be cancelled; false where it has ended or is being cancelled already. What the
+/// provider has finished is kept and billed.
+///
+/// # Errors
+/// A database that fails.
+pub async fn cancel_job(context: &Context, id: JobId) -> Result<bool, Failure> {
+    say(context, id, JobFact::CancelRequested, "cancel").await
+}
+
+/// Starts the jobs that were held because `ENABLE_BATCH_API` was off, now that it is on.
+///
+/// # Errors
+/// A database that fails.
+pub async fn release_disabled(context: &Context) -> Result<(), Failure> {
+    if !context.config.enabled {
+        return Ok(());
+    }
+    for job in context.store.jobs(true, None, MOST_HELD).await? {
+        if job.job.state == JobState::Held(HoldReason::BatchApiDisabled) {
+            say(context, job.job.id, JobFact::Released, "release").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Jobs looked at for a release; the rest are released with the next start.
+const MOST_HELD: u64 = 10_000;
+
+async fn say(context: &Context, id: JobId, fact: JobFact, by: &'static str) -> Result<bool, Failure> {
+    loop {
+        let row = context.store.job(id).await?;
+        let decided = decide_job(&row.job, &fact, context.clock().now(), &context.job_policy());
+        let Some(decision) = decided.map_err(|error| Failure::Fault(error.to_string()))? else { return Ok(false) };
+        if context.store.commit_job(decision, None, by).await? == Commit::Done {
+            context.ring();
+            return Ok(true);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use super::*;
+
+const RECORD: &str =
+    r#"{"org":"lumen","repo":"editor","issue":{"number":7,"title":"Zoom é \"x\"","body":"b"}}"#;
+
+fn processor(endpoint: &str, more: &str) -> Processor {
+    let text = format!(
+        "name='mine'\nversion=1\nmodel='gpt-4o-mini'\nendpoint='{endpoint}'\nmax_output_tokens=100\n{more}\n\
+         prompt='{{{{ issue.title }}}}'"
+    );
+    Processor::new(Definition::from_toml(&text, "mine").unwrap(), None).unwrap()
+}
+
+const SCHEMA: &str = r#"
+system = "Be kind to {{ org }}."
+temperature = 0.0
+schema = '''{ "type": "object", "required": ["z", "a"], "additionalProperties": false,
+    "properties": { "z": { "type": "number" }, "a": { "type": "string" } } }'''"#;
+
+#[test]
+fn a_chat_request_is_these_bytes() {
+    insta::assert_snapshot!(processor("/v1/chat/completions", SCHEMA).request(RECORD).unwrap().body, @r#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"Be kind to lumen."},{"role":"user","content":"Zoom é \"x\""}],"max_completion_tokens":100,"temperature":0.0,"response_format":{"type":"json_schema","json_schema":{"name":"mine","strict":true,"schema":{"type":"object","required":["z","a"],"additionalProperties":false,"properties":{"z":{"type":"number"},"a":{"type":"string"}}}}}}"#);
+    insta::assert_snapshot!(processor("/v1/chat/completions", "").request(RECORD).unwrap().body, @r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Zoom é \"x\""}],"max_completion_tokens":100}"#);
+}
+
+#[test]
+fn a_responses_request_is_these_bytes() {
+    insta::assert_snapshot!(processor("/v1/responses", SCHEMA).request(RECORD).unwrap().body, @r#"{"model":"gpt-4o-mini","instructions":"Be kind to lumen.","input":"Zoom é \"x\"","max_output_tokens":100,"temperature":0.0,"text":{"format":{"type":"json_schema","name":"mine","strict":true,"schema":{"type":"object","required":["z","a"],"additionalProperties":false,"properties":{"z":{"type":"number"},"a":{"type":"string"}}}}}}"#);
+    insta::assert_snapshot!(processor("/v1/responses", "").request(RECORD).unwrap().body, @r#"{"model":"gpt-4o-mini","input":"Zoom é \"x\"","max_output_tokens":100}"#);
+}
+
+#[test]
+fn the_snapshot_of_a_definition_makes_the_same_bytes() {
+    let first = processor("/v1/responses", SCHEMA);
+    let again = Definition::from_json(&first.definition().to_json(), "job").unwrap();
+    let again = Processor::new(again, None).unwrap();
+    assert_eq!(first.request(RECORD).unwrap().body, again.request(RECORD).unwrap().body);
+}
+
+#[test]
+fn a_job_may_choose_another_model() {
+    let definition = processor("/v1/responses", "").definition().clone();
+    let other = Processor::new(definition.clone(), Some("gpt-5.2")).unwrap();
+    assert_eq!((other.model(), other.endpoint()), ("gpt-5.2", "/v1/responses"));
+    assert!(other.request(RECORD).unwrap().body.starts_with(r#"{"model":"gpt-5.2","#));
+    assert_eq!(other.definition().model, "gpt-4o-mini");
+    assert!(Processor::new(definition, Some(" ")).is_err());
+}
+
+#[test]
+fn what_the_provider_counts_is_instructions_question_and_schema() {
+    let request = processor("/v1/responses", SCHEMA).request(RECORD).unwrap();
+    let [system, prompt, schema] = request.counted();
+    assert_eq!((system, prompt, request.max_output_tokens), ("Be kind to lumen.", "Zoom é \"x\"", 100));
+    assert!(request.body.contains(schema) && schema.starts_with(r#"{"type":"object""#));
+    assert_eq!(processor("/v1/responses", "").request(RECORD).unwrap().counted()[2], "");
+}
+
+#[test]
+fn an_answer_is_checked_against_the_schema_of_the_processor() {
+    let processor = processor("/v1/chat/completions", SCHEMA);
+    let body = |content: &str| {
+        let content = serde_json::Value::from(content);
+        format!(
+            r#"{{"model":"gpt-4o-mini-2024-07-18","choices":[{{"message":{{"content":{content}}},"finish_reason":"stop"}}]}}"#
+        )
+    };
+    let answer = processor.answer(&body("{ \"z\": 1.5,\n \"a\": \"é\" }")).unwrap();
+    assert_eq!(answer.result, r#"{"z":1.5,"a":"é"}"#);
+    assert_eq!(answer.model.as_deref(), Some("gpt-4o-mini-2024-07-18"));
+    let error = processor.answer(&body(r#"{"z":1,"a":null}"#)).unwrap_err();
+    assert_eq!(error.to_string(), "the answer breaks the schema at /a: value is not of type \"string\"");
+    assert_eq!(error.class_label(), "output_invalid");
+}
+
+#[test]
+fn a_processor_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Processor>();
+}
+#[test]
+fn zz_time() {
+    let p = Processor::new(crate::builtin("product-labeling").unwrap(), None).unwrap();
+    let record = serde_json::json!({"org":"o","repo":"r","issue":{"number":1,"title":"t","body":"lorem ipsum dolor\n".repeat(225),"labels":[]}}).to_string();
+    let n = 10_000;
+    let t = std::time::Instant::now();
+    for _ in 0..n { Context::new(&record).unwrap(); }
+    eprintln!("context {:?}", t.elapsed());
+    let c = Context::new(&record).unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..n { p.compiled.templates.render("system", &c).unwrap(); }
+    eprintln!("system {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    for _ in 0..n { p.compiled.templates.render("prompt", &c).unwrap(); }
+    eprintln!("prompt {:?}", t.elapsed());
+    let (system, prompt) = (p.compiled.templates.render("system", &c).unwrap(), p.compiled.templates.render("prompt", &c).unwrap());
+    let schema = p.compiled.schema.as_ref();
+    let t = std::time::Instant::now();
+    for _ in 0..n { Parts { definition: &p.definition, model: &p.model, system: &system, prompt: &prompt, schema: schema.map(Schema::value) }.body(); }
+    eprintln!("body {:?}", t.elapsed());
+    let v: serde_json::Value = serde_json::from_str(&Parts { definition: &p.definition, model: &p.model, system: &system, prompt: &prompt, schema: schema.map(Schema::value) }.body()).unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..n { v.to_string(); }
+    eprintln!("to_string {:?}", t.elapsed());
+    let t = std::time::Instant::now();
+    for _ in 0..n { schema.unwrap().value().clone(); }
+    eprintln!("schema clone {:?}", t.elapsed());
+}

@@ -1,0 +1,331 @@
+//! What the store promises, against a real database file.
+
+use std::time::Duration;
+
+use domain::{
+    BatchId, Claimed, Clock, Command, JobFact, JobId, JobPolicy, JobState, Kind, Lane, TaskId, decide_job,
+};
+use store::{
+    Accepted, BacklogTask, Commit, Find, NewJob, NewTask, PlanChunk, PlannedBatch, PlannedLine, RecordRow,
+    Release, SettleRules, Store, StoreOptions,
+};
+use tempfile::TempDir;
+
+const LEASE: Duration = Duration::from_secs(60);
+const POLICY: JobPolicy =
+    JobPolicy { watchdog: Duration::from_secs(600), busy_rest: Duration::from_secs(30), retry_at: None };
+
+async fn open() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("store.db").display());
+    let store = Store::open(&StoreOptions { url, migrate: true, clock: Clock::default() }).await.unwrap();
+    (folder, store)
+}
+
+fn record(number: i64) -> RecordRow {
+    RecordRow {
+        key: format!("acme/app#{number}"),
+        custom_id: format!("acme_app_issue_{number}"),
+        org: "acme".to_owned(),
+        repo: "app".to_owned(),
+        number,
+        title: "t".to_owned(),
+        state: None,
+        path: format!("{number}.json"),
+        payload: format!(r#"{{"issue":{{"number":{number},"body":"b"}}}}"#),
+        sha256: format!("{number:064}"),
+    }
+}
+
+fn new_job(store: &Store) -> NewJob {
+    NewJob {
+        id: JobId(store.clock().new_id()),
+        kind: Kind::TaskProcessing,
+        hold: None,
+        provider: "sim".to_owned(),
+        processor: "p".to_owned(),
+        processor_version: 1,
+        definition: "{}".to_owned(),
+        model: "m".to_owned(),
+        endpoint: "/v1/responses".to_owned(),
+        source: "a test".to_owned(),
+        priority: 30,
+        prices_of: "2026-11-23".to_owned(),
+    }
+}
+
+async fn accept(store: &Store, job: NewJob, numbers: impl Iterator<Item = i64>) -> JobId {
+    let id = job.id;
+    let records: Vec<_> = numbers.map(record).collect();
+    let task = |record: &RecordRow| NewTask {
+        id: TaskId(store.clock().new_id()),
+        custom_id: record.custom_id.clone(),
+        record_key: record.key.clone(),
+        record_sha256: record.sha256.clone(),
+        task_id: None,
+    };
+    let tasks = records.iter().map(task).collect();
+    let accept = store.accept(job).add(records, tasks, vec![]).await.unwrap();
+    accept.finish(Accepted::default()).await.unwrap();
+    id
+}
+
+/// Claims the one order of a job's lane.
+async fn claim(store: &Store, lane: Lane) -> Claimed {
+    let due = store.due_orders(lane, 10).await.unwrap();
+    store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().unwrap()
+}
+
+/// Plans all of a job's tasks into one batch.
+async fn plan(store: &Store, job: JobId) -> Result<Commit, store::StoreError> {
+    let claimed = claim(store, Lane::Plan).await;
+    let row = store.job(job).await.unwrap();
+    let tasks = store.unplanned(job, 0, 10_000).await.unwrap();
+    let batch = BatchId(store.clock().new_id());
+    let lines = (1..).zip(&tasks).map(|(line, task)| PlannedLine {
+        attempt: domain::AttemptId(store.clock().new_id()),
+        task: task.id,
+        batch,
+        line,
+        number: 1,
+        custom_id: task.custom_id.clone(),
+        record_key: task.record_key.clone(),
+        request: Some(r#"{"model":"m"}"#.to_owned()),
+    });
+    let lines: Vec<_> = lines.collect();
+    let fact = JobFact::Planned { more: false, attempted: true };
+    let decision = decide_job(&row.job, &fact, store.clock().now(), &POLICY).unwrap().unwrap();
+    let planned = PlannedBatch {
+        id: batch,
+        number: 1,
+        model: row.model.clone(),
+        endpoint: row.endpoint.clone(),
+        requests: u32::try_from(lines.len()).unwrap(),
+        bytes: 1,
+        new: true,
+        sealed: true,
+    };
+    let cursor = tasks.last().map_or(0, |task| task.seq);
+    let chunk = PlanChunk {
+        job: decision,
+        processor: row.processor,
+        cursor,
+        batches: vec![planned],
+        lines,
+        unusable: vec![],
+    };
+    store.commit_plan(chunk, claimed).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_caller_loses_nobodys_write() {
+    let (_folder, store) = open().await;
+    let task = |n: u32| BacklogTask {
+        id: format!("t{n}"),
+        repo: None,
+        agent_type: "planner".to_owned(),
+        priority: 0,
+        payload: "{}".to_owned(),
+    };
+    for n in 0..50 {
+        // Dropped at its first await, wherever that is.
+        let writing = store.add_backlog(vec![task(n)]);
+        let _ = tokio::time::timeout(Duration::from_micros(u64::from(n) * 20), writing).await;
+        store.add_backlog(vec![task(1_000 + n)]).await.unwrap();
+    }
+    // Another connection sees every write that was answered, and nobody is stuck in a transaction.
+    let url = format!("sqlite://{}", _folder.path().join("store.db").display());
+    let other = Store::open(&StoreOptions { url, migrate: false, clock: Clock::default() }).await.unwrap();
+    let there = other.pending_backlog(None, 1_000).await.unwrap();
+    let answered = there.iter().filter(|task| task.id.len() == 5).count();
+    assert_eq!(answered, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_wait_their_turn() {
+    let (_folder, store) = open().await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let store = store.clone();
+        writers.spawn(async move {
+            for n in 0..25 {
+                // Reads and writes in one transaction.
+                accept(&store, new_job(&store), std::iter::once(writer * 100 + n)).await;
+            }
+        });
+    }
+    while let Some(result) = writers.join_next().await {
+        result.unwrap();
+    }
+    assert_eq!(store.jobs(true, None, 1_000).await.unwrap().len(), 200);
+}
+
+#[tokio::test]
+async fn no_number_of_rows_is_too_many_to_bind() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=8_000).await;
+    assert_eq!(store.task_tally(job).await.unwrap().pending, 8_000);
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    assert_eq!(store.task_tally(job).await.unwrap().submitted, 8_000);
+}
+
+#[tokio::test]
+async fn a_time_is_read_as_it_was_written() {
+    let (_folder, store) = open().await;
+    let until = store.clock().now();
+    let hold = Some((domain::HoldReason::Overnight, Some(until)));
+    let job = accept(&store, NewJob { hold, ..new_job(&store) }, 1..=1).await;
+    assert_eq!(store.job(job).await.unwrap().hold_until, Some(until));
+}
+
+#[tokio::test]
+async fn a_doubled_message_finds_nothing_to_do() {
+    let (_folder, store) = open().await;
+    accept(&store, new_job(&store), 1..=1).await;
+    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_some());
+    assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
+    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_message_of_an_older_order_finds_nothing_to_do() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    assert!(store.nudge(job.0).await.unwrap());
+    assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_claim_that_ran_out_is_taken_over_and_can_be_told_apart() {
+    let (_folder, store) = open().await;
+    accept(&store, new_job(&store), 1..=1).await;
+    let due = store.due_orders(Lane::Plan, 10).await.unwrap()[0];
+    let first = store.claim(due.command, due.seq, Duration::ZERO).await.unwrap().unwrap();
+    let second = store.claim(due.command, due.seq, LEASE).await.unwrap().unwrap();
+    assert!(second.fence > first.fence);
+    assert!(!store.renew(&first, LEASE).await.unwrap());
+    assert!(store.renew(&second, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_nudge_is_not_buried_by_whoever_holds_the_older_order() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    let claimed = claim(&store, Lane::Plan).await;
+    store.nudge(job.0).await.unwrap();
+    let later = store.clock().now() + chrono::TimeDelta::hours(1);
+    store.release(&claimed, Release::Later(later)).await.unwrap();
+    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+    // Nor by a claim that found nothing to do.
+    let claimed = claim(&store, Lane::Plan).await;
+    store.nudge(job.0).await.unwrap();
+    store.release(&claimed, Release::Done).await.unwrap();
+    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_message_comes_back() {
+    let (_folder, store) = open().await;
+    accept(&store, new_job(&store), 1..=1).await;
+    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    store.put_off(&due).await.unwrap();
+    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap(), []);
+    // It is not gone: it has a time at which it is sent again, and a restart doesn't wait for it.
+    assert!(store.next_send().await.unwrap().unwrap() > store.clock().now());
+    store.forget_claims().await.unwrap();
+    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_small_job_does_not_wait_behind_a_large_one() {
+    let (_folder, store) = open().await;
+    for number in 1..=3 {
+        let job = accept(&store, new_job(&store), std::iter::once(number)).await;
+        assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    }
+    let urgent = accept(&store, NewJob { priority: 99, ..new_job(&store) }, 9..=9).await;
+    assert_eq!(plan(&store, urgent).await.unwrap(), Commit::Done);
+    let due = store.due_orders(Lane::Submit, 10).await.unwrap();
+    let Command::Submit(first) = due[0].command else { panic!("submit") };
+    assert_eq!(store.batch(first).await.unwrap().batch.job, urgent);
+}
+
+#[tokio::test]
+async fn whoever_read_an_older_version_is_overtaken() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    let row = store.job(job).await.unwrap();
+    let cancel =
+        || decide_job(&row.job, &JobFact::CancelRequested, store.clock().now(), &POLICY).unwrap().unwrap();
+    assert_eq!(store.commit_job(cancel(), None, "test").await.unwrap(), Commit::Done);
+    assert_eq!(store.commit_job(cancel(), None, "test").await.unwrap(), Commit::Overtaken);
+    assert_eq!(store.job(job).await.unwrap().job.state, JobState::Cancelling);
+}
+
+#[tokio::test]
+async fn a_record_is_on_its_way_once_across_jobs() {
+    let (_folder, store) = open().await;
+    let first = accept(&store, new_job(&store), 1..=2).await;
+    assert_eq!(plan(&store, first).await.unwrap(), Commit::Done);
+    let second = accept(&store, new_job(&store), 2..=3).await;
+    let left: Vec<_> = store.unplanned(second, 0, 10).await.unwrap().iter().map(|task| task.seq).collect();
+    assert_eq!(left, [2]);
+}
+
+#[tokio::test]
+async fn a_missing_answer_is_an_outcome_and_is_written_once() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=3).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let batch = store.batches(job).await.unwrap()[0].batch.id;
+    let rules = SettleRules { max_attempts: 3, retry_paid: false };
+    let tally = store.settle_missing(batch, job, rules).await.unwrap().unwrap();
+    assert_eq!(tally.settled, 3);
+    assert!(store.settle_missing(batch, job, rules).await.unwrap().is_none());
+    assert_eq!(store.task_tally(job).await.unwrap().missing, 3);
+    assert_eq!(store.job(job).await.unwrap().ended.missing, 3);
+    let events = store.events(None, Some(job), 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.event_type == domain::EventType::TaskCompleted).count(), 3);
+}
+
+#[tokio::test]
+async fn a_backlog_task_is_claimed_once() {
+    let (_folder, store) = open().await;
+    let task = BacklogTask {
+        id: "1".to_owned(),
+        repo: None,
+        agent_type: "planner".to_owned(),
+        priority: 0,
+        payload: "{}".to_owned(),
+    };
+    store.add_backlog(vec![task]).await.unwrap();
+    let new_task = || NewTask {
+        id: TaskId(store.clock().new_id()),
+        custom_id: "task-1".to_owned(),
+        record_key: "task:1".to_owned(),
+        record_sha256: "x".to_owned(),
+        task_id: Some("1".to_owned()),
+    };
+    let first = store.accept(new_job(&store)).add(vec![], vec![new_task()], vec![]).await.unwrap();
+    first.finish(Accepted::default()).await.unwrap();
+    let second = async {
+        let accept = store.accept(new_job(&store)).add(vec![], vec![new_task()], vec![]).await?;
+        accept.finish(Accepted::default()).await
+    };
+    assert!(second.await.is_err());
+    assert_eq!(store.jobs(true, None, 10).await.unwrap().len(), 1, "the second job left nothing behind");
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_the_beginning_of_its_id() {
+    let (_folder, store) = open().await;
+    assert_eq!(store.find_job("0").await.unwrap(), Find::None(vec![]));
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(store.find_job(&job.to_string()[..13]).await.unwrap(), Find::One(job));
+    assert_eq!(store.find_job("ffff").await.unwrap(), Find::None(vec![job]));
+    assert_eq!(store.find_job("%").await.unwrap(), Find::None(vec![job]));
+    let other = accept(&store, new_job(&store), 2..=2).await;
+    assert_eq!(store.find_job(&job.to_string()[..8]).await.unwrap(), Find::Many(vec![job, other]));
+}
