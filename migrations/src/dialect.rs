@@ -36,7 +36,9 @@ impl Dialect {
 
     fn words(self) -> Value {
         match self {
-            Self::Sqlite => context! { id => "TEXT", time => "TEXT", json => "TEXT", bool => "BOOLEAN", large_bodies => "" },
+            Self::Sqlite => {
+                context! { id => "TEXT", time => "TEXT", json => "TEXT", bool => "BOOLEAN", large_bodies => "" }
+            }
             Self::Postgres => context! {
                 id => "uuid", time => "timestamptz", json => "jsonb", bool => "boolean",
                 large_bodies => Value::from_safe_string(LARGE_BODIES.to_owned()),

@@ -24,13 +24,17 @@ pub const VERSION: i64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The database was migrated by a newer build.
-    #[error("the database has schema version {found}, this build knows {VERSION}; use the newer overnight that migrated it")]
+    #[error(
+        "the database has schema version {found}, this build knows {VERSION}; use the newer overnight that migrated it"
+    )]
     Newer {
         /// What is there.
         found: i64,
     },
     /// A script was changed after it was applied.
-    #[error("schema version {version} in the database is not the one of this build; restore the database, or use the build that made it")]
+    #[error(
+        "schema version {version} in the database is not the one of this build; restore the database, or use the build that made it"
+    )]
     Changed {
         /// Which.
         version: i64,

@@ -18,12 +18,29 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("processor", &["wire"]),
     ("queue", &["domain"]),
     ("source", &[]),
-    ("store", &["crash", "domain", "migrations"]),
+    ("store", &["domain", "migrations"]),
     // floor 3
     ("gateway", &["tokens", "wire"]),
     ("pipeline", &["crash", "domain", "openai", "processor", "queue", "source", "store", "tokens", "wire"]),
     // floor 4
-    ("overnight", &[]),
+    (
+        "overnight",
+        &[
+            "crash",
+            "domain",
+            "gateway",
+            "migrations",
+            "openai",
+            "pipeline",
+            "processor",
+            "queue",
+            "source",
+            "store",
+            "telemetry",
+            "tokens",
+            "wire",
+        ],
+    ),
     // for tests
     ("testkit", &[]),
     ("tests", &[]),

@@ -41,7 +41,7 @@ macro_rules! classes {
                 match self { $(Self::$name => Retry::$retry,)* }
             }
 
-            /// What to tell the person who looks.
+            /// What to tell the person who looks at a task that ended so.
             #[must_use]
             pub fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint,)* }
@@ -52,14 +52,14 @@ macro_rules! classes {
 
 classes! {
     /// HTTP 429 inside a line.
-    RateLimited = "rate_limited", Free, "the provider was busy; it goes out again by itself";
+    RateLimited = "rate_limited", Free, "the provider was busy in every attempt; submit it again later";
     /// HTTP 5xx inside a line.
-    ServerError = "server_error", Free, "the provider failed; it goes out again by itself";
+    ServerError = "server_error", Free, "the provider failed in every attempt; submit it again later";
     /// A result line that isn't JSON.
     TransientParse = "transient_parse", Paid,
         "the provider's result line can't be read and may have been billed; allow BATCH_RETRY_PAID, or retry the job";
     /// The provider's 24 hours ran out.
-    BatchExpired = "batch_expired", Free, "the provider ran out of its 24 hours; it goes out again by itself";
+    BatchExpired = "batch_expired", Free, "the provider ran out of its 24 hours in every attempt; submit it again later";
     /// No line in either file, or `status_code` 0.
     NoResponse = "no_response", PaidOnce,
         "the provider returned no answer and may have billed one; allow BATCH_RETRY_PAID, or retry the job";

@@ -307,7 +307,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400,
         _ => return Err("take a number and s, m, h or d, such as 90s or 26h".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "take a number and s, m, h or d, such as 90s or 26h".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "take a number and s, m, h or d, such as 90s or 26h".to_owned())?;
     Ok(Duration::from_secs(number.saturating_mul(seconds)))
 }
 

@@ -40,7 +40,8 @@ impl DataFolder {
             Err(TryLockError::Error(error)) => return Err(refused("can't lock the data folder", error)),
         }
         let owner = json!({ "pid": std::process::id(), "command": command }).to_string();
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(owner.as_bytes()));
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(owner.as_bytes()));
         written.map_err(|error| refused("can't write in the data folder", error))?;
         Ok(Owned::ByUs(Self { _lock: file }))
     }

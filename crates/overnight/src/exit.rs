@@ -95,7 +95,8 @@ impl From<store::StoreError> for Trouble {
     fn from(error: store::StoreError) -> Self {
         use store::StoreError::{Open, Schema};
         match &error {
-            Open { .. } => Self::caused(Exit::Unreachable, &error).fix("check DATABASE_URL and the folder --data-dir names"),
+            Open { .. } => Self::caused(Exit::Unreachable, &error)
+                .fix("check DATABASE_URL and the folder --data-dir names"),
             Schema(_) => Self::caused(Exit::Config, &error),
             _ => Self::caused(Exit::Other, &error),
         }
@@ -129,6 +130,7 @@ impl From<processor::ProcessorError> for Trouble {
 
 impl From<source::SourceError> for Trouble {
     fn from(error: source::SourceError) -> Self {
-        Self::caused(Exit::Usage, &error).fix("check the pattern and quote it, so that the shell leaves it alone")
+        Self::caused(Exit::Usage, &error)
+            .fix("check the pattern and quote it, so that the shell leaves it alone")
     }
 }

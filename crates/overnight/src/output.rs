@@ -106,7 +106,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn numbers_stand_at_the_right() {
-        let text = table(&["A", "N>"], [vec!["x".to_owned(), "5".to_owned()], vec!["y".to_owned(), "500".to_owned()]]);
+        let text = table(
+            &["A", "N>"],
+            [vec!["x".to_owned(), "5".to_owned()], vec!["y".to_owned(), "500".to_owned()]],
+        );
         assert_eq!(text, "A    N\nx    5\ny  500");
     }
 }

@@ -55,9 +55,12 @@ impl Desk {
 }
 
 async fn open_store(config: &Config, migrate: bool) -> Result<Store, Trouble> {
-    if let Some(folder) = config.database_path().and_then(|path| path.parent()).filter(|f| !f.as_os_str().is_empty()) {
+    if let Some(folder) =
+        config.database_path().and_then(|path| path.parent()).filter(|f| !f.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder).map_err(|error| {
-            Trouble::config(format!("can't make the folder of the database, {}", folder.display())).why(error.to_string())
+            Trouble::config(format!("can't make the folder of the database, {}", folder.display()))
+                .why(error.to_string())
         })?;
     }
     let options = StoreOptions { url: config.database_url.clone(), migrate, clock: Clock::default() };
@@ -86,7 +89,8 @@ impl World {
             Provider::OpenAi => None,
         };
         let client = client(config, gateway.as_ref())?;
-        let context = Context::new(desk.store.clone(), client, queue::Queue::memory(), pipeline_config(config));
+        let context =
+            Context::new(desk.store.clone(), client, queue::Queue::memory(), pipeline_config(config));
         pipeline::release_disabled(&context).await?;
         let engine = Engine::start(&context);
         Ok(Self { context, gateway, engine, desk })
@@ -114,7 +118,8 @@ async fn start_gateway(config: &Config, listen_for_others: bool) -> Result<gatew
         max_file_bytes: wire::MAX_INPUT_BYTES,
     };
     gateway::start(settings).await.map_err(|error| {
-        Trouble::caused(Exit::Config, &error).fix(format!("check GATEWAY_ADDR ({listen}) and the data folder"))
+        Trouble::caused(Exit::Config, &error)
+            .fix(format!("check GATEWAY_ADDR ({listen}) and the data folder"))
     })
 }
 
@@ -123,7 +128,12 @@ pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Res
     let (base_url, api_key) = match gateway {
         Some(gateway) => {
             let url = Url::parse(&gateway.base_url()).map_err(Trouble::other)?;
-            let key = config.gateway_api_key.clone().map(openai::ApiKey::new).transpose().map_err(Trouble::config)?;
+            let key = config
+                .gateway_api_key
+                .clone()
+                .map(openai::ApiKey::new)
+                .transpose()
+                .map_err(Trouble::config)?;
             (url, key)
         }
         None => (config.openai_url.clone(), config.openai_key.clone()),
@@ -168,7 +178,10 @@ pub(crate) fn tonight(config: &Config) -> Result<Time, Trouble> {
 }
 
 /// Why a job that is submitted now waits, and until when.
-pub(crate) fn hold(config: &Config, for_the_night: bool) -> Result<Option<(HoldReason, Option<Time>)>, Trouble> {
+pub(crate) fn hold(
+    config: &Config,
+    for_the_night: bool,
+) -> Result<Option<(HoldReason, Option<Time>)>, Trouble> {
     Ok(match (config.enabled, for_the_night) {
         (false, _) => Some((HoldReason::BatchApiDisabled, None)),
         (true, true) => Some((HoldReason::Overnight, Some(tonight(config)?))),

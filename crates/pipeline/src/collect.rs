@@ -32,7 +32,9 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let files = match download(context, batch).await {
         Ok(files) => files,
         Err(Failure::Provider(error)) if error.is_not_found() && claimed.failures + 1 >= LOOKS => {
-            return answered(conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?);
+            return Ok(Handled::if_changed(
+                conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?,
+            ));
         }
         Err(failure) => return Err(failure),
     };
@@ -56,11 +58,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
             tracing::warn!(file = %file.display(), error = %error, "spooled result file stays");
         }
     }
-    answered(changed)
-}
-
-fn answered(changed: bool) -> Result<Handled, Failure> {
-    Ok(if changed { Handled::Answered } else { Handled::Nothing })
+    Ok(Handled::if_changed(changed))
 }
 
 /// Fetches the files that the provider names; each is whole or not there.
@@ -131,7 +129,8 @@ async fn settle_chunk(
         }
         (lines, unreadable)
     });
-    let (lines, unreadable) = parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
+    let (lines, unreadable) =
+        parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
     if unreadable > 0 {
         tracing::warn!(batch.id = %batch.id, lines = unreadable, "result lines name no request; what they answer is missing");
     }

@@ -140,7 +140,11 @@ impl Context {
     pub(crate) fn job_policy(&self) -> JobPolicy {
         // The hour was checked with the configuration; at worst tasks go at once.
         let night = |(hour, zone)| next_night(hour, zone, self.clock().now()).ok();
-        JobPolicy { watchdog: WATCHDOG, busy_rest: BUSY_REST, retry_at: self.config.retry_tonight.and_then(night) }
+        JobPolicy {
+            watchdog: WATCHDOG,
+            busy_rest: BUSY_REST,
+            retry_at: self.config.retry_tonight.and_then(night),
+        }
     }
 
     /// Rings the relay's bell: an order was placed.

@@ -28,7 +28,13 @@ pub struct Estimate {
 
 impl Estimate {
     /// Adds a request line of `bytes`.
-    pub(crate) fn add(&mut self, bytes: u64, input: u64, output: u64, limits: Limits) -> Result<(), PackError> {
+    pub(crate) fn add(
+        &mut self,
+        bytes: u64,
+        input: u64,
+        output: u64,
+        limits: Limits,
+    ) -> Result<(), PackError> {
         let place = self.packer.place(bytes, limits)?;
         if place == Place::Next || self.batches.is_empty() {
             self.batches.push(0);

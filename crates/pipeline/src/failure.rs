@@ -12,7 +12,7 @@ pub enum Failure {
     Store(#[from] StoreError),
     /// The provider couldn't be reached, or refused.
     #[error("{0}")]
-    Provider(openai::CallError),
+    Provider(Box<openai::CallError>),
     /// A result file or an input file couldn't be read or written.
     #[error("{what}")]
     File {
@@ -29,7 +29,7 @@ pub enum Failure {
 
 impl From<openai::CallError> for Failure {
     fn from(error: openai::CallError) -> Self {
-        Self::Provider(error)
+        Self::Provider(Box::new(error))
     }
 }
 

@@ -36,7 +36,10 @@ pub(crate) async fn identify(context: &Context, row: &BatchRow, tag: &str) -> Re
         after = last;
     }
     if bytes != row.bytes {
-        return Err(Failure::Fault(format!("batch {} was packed as {} bytes and reads as {bytes}", row.batch.id, row.bytes)));
+        return Err(Failure::Fault(format!(
+            "batch {} was packed as {} bytes and reads as {bytes}",
+            row.batch.id, row.bytes
+        )));
     }
     let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let name = format!("overnight-{tag}-{}-{}-{}.jsonl", row.batch.id, row.batch.upload, &sha256[..12]);

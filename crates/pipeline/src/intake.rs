@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
-use processor::Processor;
 use ::source::{Checker, Record};
 use ::store::{Accepted, BacklogTask, Known, NewJob, NewTask, RecordRow, Store, StoreError};
+use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
+use processor::Processor;
 
 use crate::estimate::Estimate;
 use crate::line::line;
@@ -205,7 +205,7 @@ impl Intake {
             provider: request.provider.clone(),
             processor: definition.name.clone(),
             processor_version: definition.version,
-            definition: definition.to_toml(),
+            definition: definition.to_json(),
             model: request.processor.model().to_owned(),
             endpoint: request.processor.endpoint().to_owned(),
             source: request.label.clone(),
@@ -371,14 +371,20 @@ impl Names {
 
 fn weigh(processor: &Processor, item: Item) -> Result<Weighed, Invalid> {
     let payload = item.record.as_ref().map_or(&item.payload, |record| &record.payload);
-    let wrong = |what: String, fix: &str| Invalid { place: item.label.clone(), line: None, what, fix: fix.to_owned() };
+    let wrong = |what: String, fix: &str| Invalid {
+        place: item.label.clone(),
+        line: None,
+        what,
+        fix: fix.to_owned(),
+    };
     let rendered = processor.request(payload);
-    let request = rendered
-        .map_err(|error| wrong(error.to_string(), "give the record what the template reads, or change the template"))?;
+    let request = rendered.map_err(|error| {
+        wrong(error.to_string(), "give the record what the template reads, or change the template")
+    })?;
     let bytes = line(&item.custom_id, processor.endpoint(), &request.body)
         .map_err(|error| wrong(error.to_string(), "this is a bug; please report it"))?
         .len();
-    let input = tokens::count(processor.model(), &request.prompt_text);
+    let input: usize = request.counted().iter().map(|text| tokens::count(processor.model(), text)).sum();
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     Ok(Weighed { item, bytes: whole(bytes), input_tokens: whole(input) })
 }

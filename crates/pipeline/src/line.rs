@@ -7,7 +7,8 @@ use crate::failure::Failure;
 
 /// The line, its newline included.
 pub(crate) fn line(custom_id: &str, endpoint: &str, body: &str) -> Result<Vec<u8>, Failure> {
-    let unreadable = |error: serde_json::Error| Failure::Fault(format!("request of {custom_id} isn't JSON: {error}"));
+    let unreadable =
+        |error: serde_json::Error| Failure::Fault(format!("request of {custom_id} isn't JSON: {error}"));
     let body: &RawValue = serde_json::from_str(body).map_err(unreadable)?;
     let line = RequestLine { custom_id: custom_id.into(), method: "POST".into(), url: endpoint.into(), body };
     let mut bytes = serde_json::to_vec(&line).map_err(unreadable)?;
@@ -23,6 +24,9 @@ mod tests {
     fn a_line_is_what_the_provider_reads() {
         let bytes = line("a \"b\"", "/v1/responses", r#"{"model":"m"}"#).unwrap();
         let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text, "{\"custom_id\":\"a \\\"b\\\"\",\"method\":\"POST\",\"url\":\"/v1/responses\",\"body\":{\"model\":\"m\"}}\n");
+        assert_eq!(
+            text,
+            "{\"custom_id\":\"a \\\"b\\\"\",\"method\":\"POST\",\"url\":\"/v1/responses\",\"body\":{\"model\":\"m\"}}\n"
+        );
     }
 }

@@ -37,7 +37,9 @@ impl Reader {
     fn meaning(&self, line: &ResponseLine<'_>) -> SettledLine {
         let custom_id = line.custom_id.to_string();
         match (&line.response, &line.error) {
-            (Some(response), _) if (200..300).contains(&response.status_code) => self.answer(custom_id, response),
+            (Some(response), _) if (200..300).contains(&response.status_code) => {
+                self.answer(custom_id, response)
+            }
             (Some(response), _) => refusal(custom_id, response),
             (None, Some(error)) => {
                 let end = match ErrorClass::of_line_error(&error.code) {
@@ -60,7 +62,11 @@ impl Reader {
         let usage = self.usage(body);
         let (end, message, result) = match self.processor.answer(body) {
             Ok(answer) => (AttemptEnd::Succeeded, None, Some(answer.result)),
-            Err(error) => (AttemptEnd::Failed(error.class_label().parse().unwrap_or(ErrorClass::Unknown)), Some(cut(&error.to_string())), None),
+            Err(error) => (
+                AttemptEnd::Failed(error.class_label().parse().unwrap_or(ErrorClass::Unknown)),
+                Some(cut(&error.to_string())),
+                None,
+            ),
         };
         SettledLine {
             end,
@@ -90,7 +96,8 @@ impl Reader {
 fn refusal(custom_id: String, response: &LineResponse<'_>) -> SettledLine {
     let status = response.status_code;
     let body = response.body.map_or("null", |body| body.get());
-    let error = serde_json::from_str::<ErrorEnvelope>(body).map(|envelope| envelope.error).unwrap_or_default();
+    let error =
+        serde_json::from_str::<ErrorEnvelope>(body).map(|envelope| envelope.error).unwrap_or_default();
     let class = ErrorClass::of_http(status, error.code.as_deref());
     let message = match (status, error.message.as_str()) {
         (0, _) => "the provider returned status 0: no answer".to_owned(),
@@ -171,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_line_that_breaks_off_still_names_its_request() {
-        let whole = br#"{"id":"batch_req_1","custom_id":"a_1","response":{"status_code":200,"body":{"x":"yz"}}}"#;
+        let whole =
+            br#"{"id":"batch_req_1","custom_id":"a_1","response":{"status_code":200,"body":{"x":"yz"}}}"#;
         let named = whole.iter().position(|byte| *byte == b'_').unwrap();
         for end in 0..whole.len() {
             let found = recover_custom_id(&whole[..end]);

@@ -31,7 +31,16 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
         let processor = Arc::new(compile(&row)?);
         let more = tasks.len() == usize::try_from(PART).unwrap_or(usize::MAX);
         let cursor = tasks.last().map_or(row.plan_cursor, |task| task.seq);
-        let mut part = Part { row: &row, clock, limits, highest, filling, batches: vec![], lines: vec![], unusable: vec![] };
+        let mut part = Part {
+            row: &row,
+            clock,
+            limits,
+            highest,
+            filling,
+            batches: vec![],
+            lines: vec![],
+            unusable: vec![],
+        };
         for task in tasks {
             part.place(&processor, task)?;
         }
@@ -44,7 +53,9 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
     let attempted = row.round_attempts > 0 || !lines.is_empty();
     let fact = JobFact::Planned { more, attempted };
     let decided = decide_job(&row.job, &fact, clock.now(), &context.job_policy());
-    let Some(job) = decided.map_err(|error| Failure::Fault(error.to_string()))? else { return Ok(Handled::Nothing) };
+    let Some(job) = decided.map_err(|error| Failure::Fault(error.to_string()))? else {
+        return Ok(Handled::Nothing);
+    };
     tracing::info!(job.id = %id, tasks = lines.len(), batches = batches.len(), more, "planned");
     let chunk = PlanChunk { job, processor: row.processor, cursor, batches, lines, unusable };
     crash::pass(Point::PlanBeforeCommit);
@@ -58,7 +69,8 @@ pub(crate) fn compile(row: &JobRow) -> Result<Processor, Failure> {
     let unusable = |error: processor::ProcessorError| {
         Failure::Fault(format!("the processor kept with job {} can't be used: {error}", row.job.id))
     };
-    let definition = Definition::from_toml(&row.definition, &format!("job {}", row.job.id)).map_err(unusable)?;
+    let definition =
+        Definition::from_json(&row.definition, &format!("job {}", row.job.id)).map_err(unusable)?;
     Processor::new(definition, Some(&row.model)).map_err(unusable)
 }
 
@@ -112,18 +124,18 @@ impl Part<'_> {
 
     /// The batch and line number for a line of `bytes`.
     fn batch_for(&mut self, bytes: u64) -> Result<(BatchId, u32), domain::PackError> {
-        let current = self.filling.as_ref().map(|batch| Packer { requests: batch.requests, bytes: batch.bytes });
+        let current =
+            self.filling.as_ref().map(|batch| Packer { requests: batch.requests, bytes: batch.bytes });
         let mut packer = current.unwrap_or_default();
         let place = packer.place(bytes, self.limits)?;
         if place == Place::Next {
             self.seal_filling();
         }
-        if self.filling.is_none() {
-            self.filling = Some(self.begin());
-        }
-        let Some(batch) = &mut self.filling else { unreachable!("a batch was begun just above") };
+        let mut batch = self.filling.take().unwrap_or_else(|| self.begin());
         (batch.requests, batch.bytes) = (packer.requests, packer.bytes);
-        Ok((batch.id, batch.requests))
+        let place = (batch.id, batch.requests);
+        self.filling = Some(batch);
+        Ok(place)
     }
 
     fn begin(&mut self) -> PlannedBatch {
@@ -149,10 +161,9 @@ impl Part<'_> {
     /// The end of the part: a full batch goes to submit, a batch with room waits for the next part, and
     /// the last part leaves none waiting.
     fn seal(&mut self, more: bool) {
-        let full = self
-            .filling
-            .as_ref()
-            .is_some_and(|batch| Packer { requests: batch.requests, bytes: batch.bytes }.is_full(self.limits));
+        let full = self.filling.as_ref().is_some_and(|batch| {
+            Packer { requests: batch.requests, bytes: batch.bytes }.is_full(self.limits)
+        });
         if full || !more {
             self.seal_filling();
         } else if let Some(batch) = self.filling.take() {

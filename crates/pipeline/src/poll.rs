@@ -24,7 +24,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     };
     crash::pass(Point::PollAfterLook);
     let changed = conclude(context, id, &fact, Some(claimed), "poll").await?;
-    Ok(if changed { Handled::Answered } else { Handled::Nothing })
+    Ok(Handled::if_changed(changed))
 }
 
 /// Asks the provider to stop. A batch that has ended meanwhile can't be cancelled, and needn't be.

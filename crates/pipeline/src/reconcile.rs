@@ -29,7 +29,11 @@ pub(crate) async fn find(
         .openai
         .each_batch(|batch| {
             let says = |key: &str, value: &str| {
-                batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).is_some_and(|there| there == value)
+                batch
+                    .metadata
+                    .as_ref()
+                    .and_then(|metadata| metadata.get(key))
+                    .is_some_and(|there| there == value)
             };
             if batch.input_file_id == file_id || (says(BATCH, &id) && says(UPLOAD, &upload)) {
                 found.push(batch);

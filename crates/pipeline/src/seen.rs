@@ -1,7 +1,8 @@
 //! From what the provider shows to a fact, and from a fact to a commit that is repeated until it holds.
 
 use domain::{
-    BadLine, BatchId, Claimed, End, ErrorClass, Fact, Remote, Seen, ValidationFailure, decide_batch, from_unix,
+    BadLine, BatchId, Claimed, End, ErrorClass, Fact, Remote, Seen, ValidationFailure, decide_batch,
+    from_unix,
 };
 use store::Commit;
 use wire::BatchStatus;
@@ -39,7 +40,8 @@ pub(crate) fn seen(batch: &wire::Batch) -> Seen {
 fn validation_failure(batch: &wire::Batch) -> ValidationFailure {
     let errors = batch.errors.as_ref().map_or(&[][..], |errors| &errors.data);
     let lines = errors.iter().filter_map(|error| {
-        let (code, message) = (error.code.clone().unwrap_or_default(), error.message.clone().unwrap_or_default());
+        let (code, message) =
+            (error.code.clone().unwrap_or_default(), error.message.clone().unwrap_or_default());
         Some(BadLine { line: error.line?, code, message })
     });
     let whole = errors.iter().find(|error| error.line.is_none());

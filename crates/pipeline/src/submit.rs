@@ -43,18 +43,14 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
         }
         BatchState::Unknown { key, .. } | BatchState::Fenced { key, .. } => {
             let fact = reconcile::look(context, id, key).await?;
-            answered(conclude(context, id, &fact, Some(claimed), "reconcile").await?)
+            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), "reconcile").await?))
         }
         BatchState::Fencing { key } => {
             let fact = reconcile::fence(context, key).await?;
-            answered(conclude(context, id, &fact, Some(claimed), "fence").await?)
+            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), "fence").await?))
         }
         _ => Ok(Handled::Nothing),
     }
-}
-
-fn answered(changed: bool) -> Result<Handled, Failure> {
-    Ok(if changed { Handled::Answered } else { Handled::Nothing })
 }
 
 /// Upload, intent, create: the body that holds the order of the protocol.
@@ -66,7 +62,9 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     let uploaded = match input_file::upload(context, &row, &file).await {
         Ok(uploaded) => uploaded,
         Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
-            return answered(conclude(context, id, &refused(&error), Some(claimed), "upload").await?);
+            return Ok(Handled::if_changed(
+                conclude(context, id, &refused(&error), Some(claimed), "upload").await?,
+            ));
         }
         Err(failure) => return Err(failure),
     };
@@ -75,7 +73,9 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     if uploaded.found
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
     {
-        return answered(conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?);
+        return Ok(Handled::if_changed(
+            conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?,
+        ));
     }
     let sent_by = Instant::now() + context.config.create_within / 2;
     let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
@@ -84,7 +84,9 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         return Ok(Handled::Nothing);
     };
     // This commit is the permission for one create. Losing it means that somebody else has it.
-    if context.store.commit_batch(decision, Some(claimed), context.config.rules, "intent").await? == Commit::Overtaken {
+    if context.store.commit_batch(decision, Some(claimed), context.config.rules, "intent").await?
+        == Commit::Overtaken
+    {
         return Ok(Handled::Later(context.clock().now()));
     }
     crash::pass(Point::CreateAfterIntent);

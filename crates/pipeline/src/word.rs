@@ -38,7 +38,9 @@ async fn say(context: &Context, id: JobId, fact: JobFact, by: &'static str) -> R
     loop {
         let row = context.store.job(id).await?;
         let decided = decide_job(&row.job, &fact, context.clock().now(), &context.job_policy());
-        let Some(decision) = decided.map_err(|error| Failure::Fault(error.to_string()))? else { return Ok(false) };
+        let Some(decision) = decided.map_err(|error| Failure::Fault(error.to_string()))? else {
+            return Ok(false);
+        };
         if context.store.commit_job(decision, None, by).await? == Commit::Done {
             context.ring();
             return Ok(true);

@@ -32,6 +32,13 @@ pub(crate) enum Handled {
     Later(Time),
 }
 
+impl Handled {
+    /// A commit answers the order; a fact that changed nothing doesn't.
+    pub(crate) fn if_changed(changed: bool) -> Self {
+        if changed { Self::Answered } else { Self::Nothing }
+    }
+}
+
 /// Works on a lane until `stop`; what is in hand is finished.
 pub(crate) async fn work(context: Context, lane: Lane, stop: CancellationToken) {
     loop {
@@ -44,7 +51,9 @@ pub(crate) async fn work(context: Context, lane: Lane, stop: CancellationToken) 
             Ok(Some(claimed)) => one(&context, claimed).await,
             // Answered, nudged or claimed since it was sent.
             Ok(None) => {}
-            Err(error) => tracing::warn!(lane = %lane, error = %chain(&error), "claim failed; the order is sent again"),
+            Err(error) => {
+                tracing::warn!(lane = %lane, error = %chain(&error), "claim failed; the order is sent again");
+            }
         }
         context.ring();
     }
@@ -55,7 +64,8 @@ async fn one(context: &Context, claimed: Claimed) {
     let (inside, renewing) = (context.clone(), keep_claim(context.clone(), claimed));
     let result = tokio::spawn(async move { handle(&inside, claimed).await }).await;
     renewing.cancel();
-    let result = result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
+    let result =
+        result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
     if let Err(error) = give_back(context, claimed, result).await {
         tracing::warn!(error = %chain(&error), "claim could not be given back; its lease runs out");
     }
@@ -95,7 +105,11 @@ fn keep_claim(context: Context, claimed: Claimed) -> CancellationToken {
     done
 }
 
-async fn give_back(context: &Context, claimed: Claimed, result: Result<Handled, Failure>) -> Result<(), Failure> {
+async fn give_back(
+    context: &Context,
+    claimed: Claimed,
+    result: Result<Handled, Failure>,
+) -> Result<(), Failure> {
     let now = context.clock().now();
     let failure = match result {
         Ok(Handled::Answered) => return Ok(()),

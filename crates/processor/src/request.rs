@@ -64,14 +64,16 @@ impl Parts<'_> {
     }
 
     fn chat(&self) -> Value {
-        let system = (!self.system.is_empty()).then(|| json!({ "role": "system", "content": self.system }));
-        let user = json!({ "role": "user", "content": self.prompt });
-        let messages: Vec<Value> = system.into_iter().chain([user]).collect();
-        json!({
-            "model": self.model,
-            "messages": messages,
-            "max_completion_tokens": self.definition.max_output_tokens,
-        })
+        let limit = self.definition.max_output_tokens;
+        if self.system.is_empty() {
+            return json!({ "model": self.model, "messages": [
+                { "role": "user", "content": self.prompt },
+            ], "max_completion_tokens": limit });
+        }
+        json!({ "model": self.model, "messages": [
+            { "role": "system", "content": self.system },
+            { "role": "user", "content": self.prompt },
+        ], "max_completion_tokens": limit })
     }
 
     fn responses(&self) -> Value {
@@ -87,17 +89,20 @@ impl Parts<'_> {
         })
     }
 
-    /// Strict structured output; the two endpoints say it in different places.
+    /// Strict structured output; the two endpoints say it in different places. The schema is cloned into
+    /// its place, since `json!` would serialise it afresh on every level.
     fn ask_for(&self, schema: &Value, body: &mut Value) {
         let name = &self.definition.name;
         match self.definition.endpoint {
             Endpoint::Chat => {
-                let wanted = json!({ "name": name, "strict": true, "schema": schema });
-                body["response_format"] = json!({ "type": "json_schema", "json_schema": wanted });
+                let wanted =
+                    json!({ "type": "json_schema", "json_schema": { "name": name, "strict": true } });
+                body["response_format"] = wanted;
+                body["response_format"]["json_schema"]["schema"] = schema.clone();
             }
             Endpoint::Responses => {
-                let format = json!({ "type": "json_schema", "name": name, "strict": true, "schema": schema });
-                body["text"] = json!({ "format": format });
+                body["text"] = json!({ "format": { "type": "json_schema", "name": name, "strict": true } });
+                body["text"]["format"]["schema"] = schema.clone();
             }
         }
     }

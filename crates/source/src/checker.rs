@@ -28,7 +28,13 @@ impl Checker {
     /// # Errors
     /// Another record has the same `custom_id`. One key always makes one `custom_id`, so the same issue
     /// twice is found too. The message names both files.
-    pub fn check(&mut self, custom_id: &str, path: &str, index: usize, files: &[PathBuf]) -> Result<(), Invalid> {
+    pub fn check(
+        &mut self,
+        custom_id: &str,
+        path: &str,
+        index: usize,
+        files: &[PathBuf],
+    ) -> Result<(), Invalid> {
         let first = *self.seen.entry(half_hash(custom_id)).or_insert(index);
         if first == index {
             return Ok(());
@@ -51,7 +57,12 @@ mod tests {
     use super::*;
     use crate::Record;
 
-    fn note(checker: &mut Checker, (org, repo): (&str, &str), index: usize, files: &[PathBuf]) -> Result<(), Invalid> {
+    fn note(
+        checker: &mut Checker,
+        (org, repo): (&str, &str),
+        index: usize,
+        files: &[PathBuf],
+    ) -> Result<(), Invalid> {
         let path = files.get(index).map_or_else(String::new, |path| path.display().to_string());
         let text = format!(r#"{{"org":"{org}","repo":"{repo}","issue":{{"number":5,"title":"t"}}}}"#);
         let record = Record::from_text(&path, &text).unwrap();

@@ -104,7 +104,7 @@ mod tests {
         for (index, file) in files.iter().enumerate() {
             let record = read(file).unwrap();
             assert_eq!(file.file_stem().unwrap().to_str().unwrap(), record.custom_id);
-            checker.check(&record, index, &files).unwrap();
+            checker.check(&record.custom_id, &record.path, index, &files).unwrap();
         }
     }
 }

@@ -170,7 +170,7 @@ impl<'a> Columns<'a> {
         match &batch.state {
             BatchState::Creating { deadline, .. } => columns.deadline = Some(*deadline),
             BatchState::Unknown { absence, .. } | BatchState::Fenced { absence, .. } => {
-                columns.absence = *absence
+                columns.absence = *absence;
             }
             BatchState::Collecting { end, .. } => columns.end = Some(end.as_str()),
             BatchState::Parked(parked) => columns.parked = Some(parked.as_str()),

@@ -106,7 +106,7 @@ impl Store {
                     match attempts.get_mut(&line.custom_id).map(Option::take) {
                         None => tally.unexpected += 1,
                         Some(Some(live)) if live.state == AttemptState::Live => {
-                            endings.push(line.ending(live, rules))
+                            endings.push(line.ending(live, rules));
                         }
                         Some(_) => tally.repeated += 1,
                     }

@@ -1,5 +1,7 @@
 //! What the store promises, against a real database file.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use domain::{

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn an_empty_file_id_is_no_file() {
-        let text = r#"{"id":"batch_1","object":"batch","status":"completed","created_at":1,"error_file_id":""}"#;
+        let text =
+            r#"{"id":"batch_1","object":"batch","status":"completed","created_at":1,"error_file_id":""}"#;
         let batch: Batch = serde_json::from_str(text).unwrap();
         assert_eq!(batch.error_file_id, None);
         assert_eq!(batch.endpoint, "");
@@ -279,9 +280,16 @@ mod tests {
 
     #[test]
     fn every_known_status_survives_the_wire() {
-        for word in
-            ["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
-        {
+        for word in [
+            "validating",
+            "failed",
+            "in_progress",
+            "finalizing",
+            "completed",
+            "expired",
+            "cancelling",
+            "cancelled",
+        ] {
             let status = BatchStatus::from(word.to_owned());
             assert!(!matches!(status, BatchStatus::Unknown(_)), "{word}");
             assert_eq!(status.as_str(), word);

@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn a_code_may_be_a_number_or_absent() {
-        let envelope: ErrorEnvelope = serde_json::from_str(r#"{"error":{"message":"no","code":429}}"#).unwrap();
+        let envelope: ErrorEnvelope =
+            serde_json::from_str(r#"{"error":{"message":"no","code":429}}"#).unwrap();
         assert_eq!(envelope.error.code.as_deref(), Some("429"));
         let envelope: ErrorEnvelope = serde_json::from_str(r#"{"error":{"message":"no"}}"#).unwrap();
         assert_eq!(envelope.error.code, None);

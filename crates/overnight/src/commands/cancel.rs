@@ -25,7 +25,12 @@ pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<E
     let (row, shown, _) = desk.store.job_shown(job).await?;
     let document = json!({ "job_id": job, "cancelled": asked, "state": shown.as_str(), "tasks": row.ended });
     output.result(&document, || match asked {
-        true => format!("job {job} is {}: {} succeeded, {} cancelled", shown.as_str(), row.ended.succeeded, row.ended.cancelled),
+        true => format!(
+            "job {job} is {}: {} succeeded, {} cancelled",
+            shown.as_str(),
+            row.ended.succeeded,
+            row.ended.cancelled
+        ),
         false => format!("job {job} can't be cancelled: it is {}", shown.as_str()),
     });
     desk.store.close().await?;

@@ -27,14 +27,22 @@ pub(crate) async fn run(config: &Config, arguments: &CollectArgs, output: &Outpu
     let row = desk.store.job(job).await?;
     if row.job.state.outcome().is_none() && !arguments.partial {
         let left = row.job.total - row.ended.ended();
-        return Err(Trouble::new(Exit::NotFinished, format!("job {job} has not ended: {} of {} tasks are left", count(left), count(row.job.total)))
-            .fix(format!("overnight batch wait {job}, or take what is there with --partial")));
+        return Err(Trouble::new(
+            Exit::NotFinished,
+            format!("job {job} has not ended: {} of {} tasks are left", count(left), count(row.job.total)),
+        )
+        .fix(format!("overnight batch wait {job}, or take what is there with --partial")));
     }
     let (mut sink, place) = Sink::open(config, arguments, &row)?;
     let written = write_all(&desk.store, &row, job, state, arguments.join_input, &mut sink).await;
-    let tally = written.and_then(|tally| sink.close().map(|()| tally))
+    let tally = written
+        .and_then(|tally| sink.close().map(|()| tally))
         .map_err(|error| error.why(format!("while writing {place}")))?;
-    let errors = if let Sink::Files { errors, .. } = &sink { errors.as_ref().map(|file| file.path.display().to_string()) } else { None };
+    let errors = if let Sink::Files { errors, .. } = &sink {
+        errors.as_ref().map(|file| file.path.display().to_string())
+    } else {
+        None
+    };
     let document = json!({
         "job_id": job, "state": row.job.state.as_str(), "written": tally.succeeded, "not_succeeded": tally.others,
         "out": place, "errors": errors,
@@ -82,7 +90,7 @@ async fn write_all(
         let Some(last) = page.last() else { return Ok(tally) };
         seq = last.seq;
         for result in &page {
-            sink.write(row, result).map_err(|error| Trouble::other(error))?;
+            sink.write(row, result).map_err(Trouble::other)?;
             if result.state == TaskState::Succeeded { tally.succeeded += 1 } else { tally.others += 1 }
         }
     }
@@ -103,7 +111,9 @@ struct ErrorFile {
 impl Sink {
     fn open(config: &Config, arguments: &CollectArgs, row: &JobRow) -> Result<(Self, String), Trouble> {
         let cant = |path: &Path, error: io::Error| {
-            Trouble::config(format!("can't write {}", path.display())).why(error.to_string()).fix("choose another place with --out")
+            Trouble::config(format!("can't write {}", path.display()))
+                .why(error.to_string())
+                .fix("choose another place with --out")
         };
         if arguments.format == CollectFormat::Files {
             let folder = arguments.out.clone().unwrap_or_else(|| config.data_dir.join("results"));
@@ -177,7 +187,8 @@ fn file_name(row: &JobRow, result: &ResultRow) -> String {
 
 fn document(row: &JobRow, result: &ResultRow) -> Value {
     let parsed = |text: &Option<String>| -> Value {
-        text.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
+        text.as_deref()
+            .map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
     };
     let mut document = json!({
         "issue_reference": {
@@ -209,8 +220,19 @@ fn document(row: &JobRow, result: &ResultRow) -> Value {
 
 fn columns(join_input: bool) -> Vec<&'static str> {
     let mut columns = vec![
-        "custom_id", "record", "org", "repo", "number", "outcome", "attempts", "error_class", "error_message",
-        "input_tokens", "output_tokens", "cost_usd", "analysis",
+        "custom_id",
+        "record",
+        "org",
+        "repo",
+        "number",
+        "outcome",
+        "attempts",
+        "error_class",
+        "error_message",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "analysis",
     ];
     columns.extend(join_input.then_some("input"));
     columns

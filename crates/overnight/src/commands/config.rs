@@ -66,7 +66,10 @@ fn show(values: &Values, origin: bool, output: &Output) {
     let document: Map<String, Value> = shown
         .iter()
         .map(|(setting, text, from)| {
-            (setting.name.to_owned(), json!({ "value": text, "origin": from, "key": setting.key, "meaning": setting.meaning }))
+            (
+                setting.name.to_owned(),
+                json!({ "value": text, "origin": from, "key": setting.key, "meaning": setting.meaning }),
+            )
         })
         .collect();
     output.result(&Value::Object(document), || {

@@ -39,7 +39,13 @@ pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<E
         if !errors.is_empty() {
             let rows = errors.iter().map(|group| {
                 let message = group.message.clone().unwrap_or_default();
-                vec![group.class.to_string(), count(group.count), group.custom_id.clone(), message, group.class.hint().to_owned()]
+                vec![
+                    group.class.to_string(),
+                    count(group.count),
+                    group.custom_id.clone(),
+                    message,
+                    group.class.hint().to_owned(),
+                ]
             });
             text.push_str("\n\n");
             text.push_str(&table(&["ERROR", "TASKS>", "EXAMPLE", "MESSAGE", "WHAT NOW"], rows));

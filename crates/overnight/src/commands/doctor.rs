@@ -26,7 +26,10 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
             findings.push(Finding { name: "provider", result: provider(config, desk).await });
         }
     }
-    let exit = findings.iter().find_map(|finding| finding.result.as_ref().err()).map_or(Exit::Success, |bad| bad.exit);
+    let exit = findings
+        .iter()
+        .find_map(|finding| finding.result.as_ref().err())
+        .map_or(Exit::Success, |bad| bad.exit);
     let document: Vec<_> = findings
         .iter()
         .map(|finding| match &finding.result {
@@ -38,7 +41,8 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
         let lines = findings.iter().map(|finding| match &finding.result {
             Ok(text) => format!("✓ {:<9} {text}", finding.name),
             Err(bad) => {
-                let more: String = bad.why.iter().chain(&bad.fix).map(|line| format!("\n            {line}")).collect();
+                let more: String =
+                    bad.why.iter().chain(&bad.fix).map(|line| format!("\n            {line}")).collect();
                 format!("✗ {:<9} {}{more}", finding.name, bad.what)
             }
         });
@@ -64,11 +68,17 @@ async fn provider(config: &Config, desk: Desk) -> Result<String, Trouble> {
     let now = world.context.store.clock().now();
     world.stop().await?.store.close().await?;
     let ping = ping.map_err(|error| unreachable_provider(&error))?;
-    let skew = ping.date.as_deref().and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| now - date.to_utc());
+    let skew = ping
+        .date
+        .as_deref()
+        .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+        .map(|date| now - date.to_utc());
     match skew {
-        Some(skew) if skew.abs() > SKEW => Err(Trouble::config(format!("the clock is off by {} s", skew.num_seconds()))
-            .why("the provider's clock says otherwise")
-            .fix("set the machine's clock, such as with NTP")),
+        Some(skew) if skew.abs() > SKEW => {
+            Err(Trouble::config(format!("the clock is off by {} s", skew.num_seconds()))
+                .why("the provider's clock says otherwise")
+                .fix("set the machine's clock, such as with NTP"))
+        }
         _ => Ok(format!("{} answers, the clock agrees", config.provider)),
     }
 }

@@ -14,7 +14,12 @@ use crate::world::Desk;
 const PAGE: u64 = 500;
 const LOOK: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(config: &Config, job: Option<&str>, follow: bool, output: &Output) -> Result<Exit, Trouble> {
+pub(crate) async fn run(
+    config: &Config,
+    job: Option<&str>,
+    follow: bool,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "events tail").await?;
     let job = match job {
         Some(job) => Some(select::job(&desk.store, job).await?),

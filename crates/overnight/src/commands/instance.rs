@@ -8,7 +8,11 @@ use crate::exit::{Exit, Trouble};
 use crate::output::Output;
 use crate::world::Desk;
 
-pub(crate) async fn run(config: &Config, command: &InstanceCommand, output: &Output) -> Result<Exit, Trouble> {
+pub(crate) async fn run(
+    config: &Config,
+    command: &InstanceCommand,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let desk = Desk::open_to_write(config, "instance").await?;
     let tag = match command {
         InstanceCommand::Show => desk.store.instance_tag().await?,

@@ -21,7 +21,8 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
     let mut wrong = Vec::new();
     let mut good = Vec::with_capacity(files.len());
     for (index, file) in files.iter().enumerate() {
-        let checked = source::read(file).and_then(|record| checker.check(&record.custom_id, &record.path, index, &files));
+        let checked = source::read(file)
+            .and_then(|record| checker.check(&record.custom_id, &record.path, index, &files));
         match checked {
             Ok(()) => good.push(file),
             Err(invalid) => wrong.push(invalid.into()),
@@ -34,7 +35,8 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
     let mut added = 0;
     for part in good.chunks(PART) {
         let read = part.iter().map(|file| source::read(file)).collect::<Result<Vec<_>, _>>();
-        let records = read.map_err(|invalid| Trouble::usage(format!("{} changed while it was being read", invalid.path)))?;
+        let records = read
+            .map_err(|invalid| Trouble::usage(format!("{} changed while it was being read", invalid.path)))?;
         if let Some(agent) = &arguments.backlog {
             let tasks = records.iter().map(|record| backlog_task(record, agent)).collect();
             added += desk.store.add_backlog(tasks).await?;

@@ -10,7 +10,9 @@ use crate::world::Desk;
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Trouble> {
     let desk = Desk::open_to_write(config, "migrate").await?;
     let version = migrations::VERSION;
-    output.result(&json!({ "schema_version": version }), || format!("the database has schema version {version}"));
+    output.result(&json!({ "schema_version": version }), || {
+        format!("the database has schema version {version}")
+    });
     desk.store.close().await?;
     Ok(Exit::Success)
 }

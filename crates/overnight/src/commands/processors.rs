@@ -19,7 +19,8 @@ pub(crate) fn run(config: &Config, command: &ProcessorCommand, output: &Output) 
         ProcessorCommand::List => list(config, output)?,
         ProcessorCommand::Show { processor } => {
             let definition = processor::resolve(processor, Some(&config.processors_dir))?;
-            output.result(&json!({ "name": definition.name, "definition": definition.to_toml() }), || definition.to_toml());
+            let text = toml::to_string_pretty(&definition).map_err(Trouble::other)?;
+            output.result(&json!({ "name": definition.name, "definition": text }), || text.clone());
         }
         ProcessorCommand::Test { processor, record } => {
             let processor = select::processor(config, processor, None)?;
@@ -47,7 +48,7 @@ fn list(config: &Config, output: &Output) -> Result<(), Trouble> {
                 "name": definition.name,
                 "version": definition.version,
                 "model": definition.model,
-                "endpoint": definition.endpoint,
+                "endpoint": definition.endpoint.as_str(),
                 "description": definition.description,
                 "origin": origin,
             })
@@ -56,7 +57,13 @@ fn list(config: &Config, output: &Output) -> Result<(), Trouble> {
     output.result(&json!({ "processors": document }), || {
         let rows = definitions.iter().map(|(definition, origin)| {
             let version = definition.version.to_string();
-            vec![definition.name.clone(), version, definition.model.clone(), origin.clone(), definition.description.clone()]
+            vec![
+                definition.name.clone(),
+                version,
+                definition.model.clone(),
+                origin.clone(),
+                definition.description.clone(),
+            ]
         });
         table(&["NAME", "VERSION>", "MODEL", "FROM", "WHAT IT DOES"], rows)
     });
@@ -81,7 +88,7 @@ fn own(config: &Config) -> Result<Vec<std::path::PathBuf>, Trouble> {
 fn test(processor: &Processor, record: &str, output: &Output) -> Result<(), Trouble> {
     let request = processor.request(record).map_err(|error| Trouble::caused(Exit::Usage, &error))?;
     let body: Value = serde_json::from_str(&request.body).map_err(Trouble::other)?;
-    let tokens = tokens::count(processor.model(), &request.prompt_text);
+    let tokens: usize = request.counted().iter().map(|text| tokens::count(processor.model(), text)).sum();
     let document = json!({ "endpoint": processor.endpoint(), "body": body, "input_tokens": tokens });
     output.result(&document, || {
         format!("POST {}\n{body:#}\n\nabout {tokens} tokens in; nothing was sent", processor.endpoint())

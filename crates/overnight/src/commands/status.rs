@@ -18,7 +18,12 @@ use crate::world::{Desk, World};
 const DRIVE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(config: &Config, job: &str, exit_status: bool, output: &Output) -> Result<Exit, Trouble> {
+pub(crate) async fn run(
+    config: &Config,
+    job: &str,
+    exit_status: bool,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "batch status").await?;
     let job = select::job(&desk.store, job).await?;
     let desk = drive(config, desk).await?;

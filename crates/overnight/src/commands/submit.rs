@@ -57,7 +57,10 @@ impl fmt::Display for Wrong {
 pub(crate) fn wrong_records(wrong: &[Wrong], way_out: &str) -> Trouble {
     let what = match wrong {
         [one] => one.to_string(),
-        _ => format!("{} records can't be used, and nothing was stored", count(u64::try_from(wrong.len()).unwrap_or(u64::MAX))),
+        _ => format!(
+            "{} records can't be used, and nothing was stored",
+            count(u64::try_from(wrong.len()).unwrap_or(u64::MAX))
+        ),
     };
     let mut trouble = Trouble::usage(what).fix(format!("correct them; {way_out}"));
     if wrong.len() > 1 {
@@ -208,7 +211,8 @@ fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
         "on_their_way": by_job(&skipped.on_their_way),
     });
     output.result(&document, || {
-        let mut text = format!("nothing to submit: all {} records are known to {name}\n", count(skipped.total()));
+        let mut text =
+            format!("nothing to submit: all {} records are known to {name}\n", count(skipped.total()));
         for (job, number) in &skipped.answered {
             text.push_str(&format!("  {} answered by job {job}\n", count(*number)));
         }

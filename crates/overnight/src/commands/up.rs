@@ -14,11 +14,18 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     let desk = Desk::open(config, "up").await?;
     let world = World::start(config, desk, true).await?;
     let gateway = world.gateway.as_ref().map(gateway::Running::base_url);
-    let document = json!({ "data_dir": config.data_dir, "provider": config.provider.as_str(), "gateway": gateway });
+    let document =
+        json!({ "data_dir": config.data_dir, "provider": config.provider.as_str(), "gateway": gateway });
     output.result(&document, || {
-        let mut text = format!("overnight is up with the provider {}, data in {}", config.provider, config.data_dir.display());
+        let mut text = format!(
+            "overnight is up with the provider {}, data in {}",
+            config.provider,
+            config.data_dir.display()
+        );
         if let Some(gateway) = &gateway {
-            text.push_str(&format!("\n  gateway  {gateway} (OpenAI's Files and Batches API, simulated model)"));
+            text.push_str(&format!(
+                "\n  gateway  {gateway} (OpenAI's Files and Batches API, simulated model)"
+            ));
         }
         text.push_str("\n  stop     Ctrl-C");
         text

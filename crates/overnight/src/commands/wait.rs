@@ -13,7 +13,12 @@ use crate::progress::{Until, Watched, watch};
 use crate::select;
 use crate::world::{Desk, World};
 
-pub(crate) async fn run(config: &Config, job: &str, timeout: Duration, output: &Output) -> Result<Exit, Trouble> {
+pub(crate) async fn run(
+    config: &Config,
+    job: &str,
+    timeout: Duration,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "batch wait").await?;
     let job = select::job(&desk.store, job).await?;
     // Where another process does the work, this one only looks.
@@ -31,7 +36,12 @@ pub(crate) async fn run(config: &Config, job: &str, timeout: Duration, output: &
 }
 
 /// Says how it ended.
-pub(crate) async fn conclude(desk: &Desk, job: JobId, watched: &Watched, output: &Output) -> Result<Exit, Trouble> {
+pub(crate) async fn conclude(
+    desk: &Desk,
+    job: JobId,
+    watched: &Watched,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let trouble = match watched {
         Watched::Done => {
             show(desk, job, output).await?;
@@ -40,8 +50,10 @@ pub(crate) async fn conclude(desk: &Desk, job: JobId, watched: &Watched, output:
         }
         Watched::TimedOut => Trouble::new(Exit::Timeout, format!("job {job} has not ended in time"))
             .fix(format!("it goes on with the next command: overnight batch wait {job}")),
-        Watched::Interrupted => Trouble::new(Exit::Interrupted, format!("interrupted; job {job} stays where it is"))
-            .fix(format!("it goes on with the next command: overnight batch wait {job}")),
+        Watched::Interrupted => {
+            Trouble::new(Exit::Interrupted, format!("interrupted; job {job} stays where it is"))
+                .fix(format!("it goes on with the next command: overnight batch wait {job}"))
+        }
         Watched::Parked => Trouble::other(format!("what is left of job {job} waits for a person"))
             .fix(format!("overnight batch details {job} says what and why")),
     };
@@ -91,11 +103,16 @@ async fn show(desk: &Desk, job: JobId, output: &Output) -> Result<(), Trouble> {
 pub(crate) fn bill(row: &store::JobRow) -> String {
     let answers = row.ended.ended();
     if row.unpriced > 0 && row.cost == Money(0) {
-        return format!("cost unknown: no known price for {} of {} answers ({})", row.unpriced, answers, row.model);
+        return format!(
+            "cost unknown: no known price for {} of {} answers ({})",
+            row.unpriced, answers, row.model
+        );
     }
     let saved = row.cost.saved_of(row.normal_cost);
-    let percent = if row.normal_cost.0 == 0 { 0.0 } else { 100.0 * saved.dollars() / row.normal_cost.dollars() };
-    let mut text = format!("cost {}   normal {}   saved {} ({percent:.0} %)", row.cost, row.normal_cost, saved);
+    let percent =
+        if row.normal_cost.0 == 0 { 0.0 } else { 100.0 * saved.dollars() / row.normal_cost.dollars() };
+    let mut text =
+        format!("cost {}   normal {}   saved {} ({percent:.0} %)", row.cost, row.normal_cost, saved);
     if row.unpriced > 0 {
         text.push_str(&format!("   {} answers of unknown cost are not in the sum", row.unpriced));
     }

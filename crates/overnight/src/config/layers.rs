@@ -80,13 +80,17 @@ fn flags(global: &Global, troubles: &mut Vec<Trouble>) -> Vec<(&'static Setting,
     let named = [
         (name::OVERNIGHT_DATA_DIR, global.data_dir.as_ref().map(|path| path.display().to_string())),
         (name::OVERNIGHT_PROVIDER, global.provider.clone()),
-        (name::LOG_LEVEL, match global.verbose {
-            0 => None,
-            1 => Some("info".to_owned()),
-            _ => Some("debug".to_owned()),
-        }),
+        (
+            name::LOG_LEVEL,
+            match global.verbose {
+                0 => None,
+                1 => Some("info".to_owned()),
+                _ => Some("debug".to_owned()),
+            },
+        ),
     ];
-    let mut flags: Vec<_> = named.into_iter().filter_map(|(name, text)| Some((by_name(name)?, text?))).collect();
+    let mut flags: Vec<_> =
+        named.into_iter().filter_map(|(name, text)| Some((by_name(name)?, text?))).collect();
     for pair in &global.set {
         match pair.split_once('=') {
             Some((name, text)) => match by_name(name) {
@@ -111,8 +115,10 @@ fn environment_value(
     let file_name = format!("{}{FILE_SUFFIX}", setting.name);
     let file = environment.get(&file_name).filter(|text| setting.secret && !text.is_empty());
     match (direct, file) {
-        (Some(_), Some(_)) => Err(Trouble::config(format!("{} is set both directly and through {file_name}", setting.name))
-            .fix("keep one of the two")),
+        (Some(_), Some(_)) => {
+            Err(Trouble::config(format!("{} is set both directly and through {file_name}", setting.name))
+                .fix("keep one of the two"))
+        }
         (Some(text), None) => Ok(Some((text.clone(), Origin::Environment))),
         (None, Some(path)) => secret_file(&file_name, Path::new(path)).map(Some),
         (None, None) => Ok(None),
@@ -121,7 +127,8 @@ fn environment_value(
 
 fn secret_file(named_by: &str, path: &Path) -> Result<(String, Origin), Trouble> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Trouble::config(format!("{named_by} names {}, which can't be read", path.display())).why(error.to_string())
+        Trouble::config(format!("{named_by} names {}, which can't be read", path.display()))
+            .why(error.to_string())
     })?;
     Ok((text.trim_end_matches(['\r', '\n']).to_owned(), Origin::SecretFile(path.to_path_buf())))
 }
@@ -200,7 +207,9 @@ fn unknown(what: &str, name: &str, known: impl Iterator<Item = &'static str>) ->
     let trouble = Trouble::new(Exit::Config, format!("unknown {what} {name}"));
     let nearest = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match nearest {
-        Some((distance, known)) if distance <= known.len() / 3 => trouble.fix(format!("did you mean {known}?")),
+        Some((distance, known)) if distance <= known.len() / 3 => {
+            trouble.fix(format!("did you mean {known}?"))
+        }
         _ => trouble.fix("overnight config show lists every setting"),
     }
 }

@@ -94,7 +94,9 @@ impl Config {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.provider == Provider::OpenAi && self.poll_interval < Duration::from_secs(10) {
-            warnings.push("BATCH_POLL_INTERVAL_MS: below 10000 is unkind to the provider's rate limits".to_owned());
+            warnings.push(
+                "BATCH_POLL_INTERVAL_MS: below 10000 is unkind to the provider's rate limits".to_owned(),
+            );
         }
         warnings
     }
@@ -243,7 +245,8 @@ impl Reader<'_> {
             Some(path) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
             None => Ok(PRICES.to_owned()),
         };
-        let parsed = text.and_then(|text| toml::from_str::<PriceFile>(&text).map_err(|error| error.to_string()));
+        let parsed =
+            text.and_then(|text| toml::from_str::<PriceFile>(&text).map_err(|error| error.to_string()));
         let table = parsed.and_then(|file| PriceTable::new(&file).map_err(|error| error.to_string()));
         table.map_err(|error| self.wrong(name::BATCH_PRICES_FILE, error)).ok()
     }
@@ -266,7 +269,8 @@ impl Reader<'_> {
         }
         let Some(text) = self.text(name::OPENAI_API_KEY) else {
             let trouble = Trouble::config("the provider openai needs OPENAI_API_KEY");
-            self.errors.push(trouble.fix("set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or take --provider sim"));
+            self.errors
+                .push(trouble.fix("set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or take --provider sim"));
             return None;
         };
         ApiKey::new(text).map(Some).map_err(|error| self.wrong(name::OPENAI_API_KEY, error)).ok()

@@ -78,31 +78,3 @@ fn a_processor_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Processor>();
 }
-#[test]
-fn zz_time() {
-    let p = Processor::new(crate::builtin("product-labeling").unwrap(), None).unwrap();
-    let record = serde_json::json!({"org":"o","repo":"r","issue":{"number":1,"title":"t","body":"lorem ipsum dolor\n".repeat(225),"labels":[]}}).to_string();
-    let n = 10_000;
-    let t = std::time::Instant::now();
-    for _ in 0..n { Context::new(&record).unwrap(); }
-    eprintln!("context {:?}", t.elapsed());
-    let c = Context::new(&record).unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..n { p.compiled.templates.render("system", &c).unwrap(); }
-    eprintln!("system {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    for _ in 0..n { p.compiled.templates.render("prompt", &c).unwrap(); }
-    eprintln!("prompt {:?}", t.elapsed());
-    let (system, prompt) = (p.compiled.templates.render("system", &c).unwrap(), p.compiled.templates.render("prompt", &c).unwrap());
-    let schema = p.compiled.schema.as_ref();
-    let t = std::time::Instant::now();
-    for _ in 0..n { Parts { definition: &p.definition, model: &p.model, system: &system, prompt: &prompt, schema: schema.map(Schema::value) }.body(); }
-    eprintln!("body {:?}", t.elapsed());
-    let v: serde_json::Value = serde_json::from_str(&Parts { definition: &p.definition, model: &p.model, system: &system, prompt: &prompt, schema: schema.map(Schema::value) }.body()).unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..n { v.to_string(); }
-    eprintln!("to_string {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    for _ in 0..n { schema.unwrap().value().clone(); }
-    eprintln!("schema clone {:?}", t.elapsed());
-}

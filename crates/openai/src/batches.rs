@@ -1,0 +1,62 @@
+//! Batches: looked at one by one or all of them, and cancelled.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use wire::{Batch, List};
+
+use crate::error::{CallError, Class};
+use crate::transport::{Call, Client};
+
+/// Batches per page: the most that the provider gives.
+const PAGE: u32 = 100;
+
+impl Client {
+    /// A batch.
+    ///
+    /// # Errors
+    /// A provider that can't be reached, or has no such batch.
+    pub async fn batch(&self, id: &str) -> Result<Batch, CallError> {
+        self.json(&Call::new("get batch", Method::GET, format!("batches/{id}"))).await
+    }
+
+    /// Asks for a batch to be cancelled. Asking twice does no harm.
+    ///
+    /// # Errors
+    /// A provider that can't be reached, or a batch that has ended (409).
+    pub async fn cancel_batch(&self, id: &str) -> Result<Batch, CallError> {
+        self.json(&Call::new("cancel batch", Method::POST, format!("batches/{id}/cancel"))).await
+    }
+
+    /// Shows every batch of the account to `look`. The order of the list is not documented, so only a
+    /// complete walk says that something is absent: a page that fails, fails the walk.
+    ///
+    /// # Errors
+    /// A page that can't be had, or a server whose pages don't end.
+    pub async fn each_batch(&self, mut look: impl FnMut(Batch)) -> Result<(), CallError> {
+        let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
+        self.walk(&first, |batch: &Batch| batch.id.clone(), &mut look).await
+    }
+
+    /// Walks all pages of a list.
+    pub(crate) async fn walk<T: serde::de::DeserializeOwned>(
+        &self,
+        first: &Call,
+        id: impl Fn(&T) -> String,
+        look: &mut impl FnMut(T),
+    ) -> Result<(), CallError> {
+        let mut cursors = HashSet::new();
+        let mut call = first.clone();
+        loop {
+            let page: List<T> = self.json(&call).await?;
+            let last = page.data.last().map(&id);
+            page.data.into_iter().for_each(&mut *look);
+            let Some(last) = last.filter(|_| page.has_more) else { return Ok(()) };
+            call = first.clone().query("after", last.clone());
+            if !cursors.insert(last) {
+                let message = "the list's pages don't end: the server ignores `after`".to_owned();
+                return Err(self.error(first, Class::Refused, message));
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Downloads: streamed to a file that is whole or not there.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::error::{CallError, Class};
+use crate::transport::{Call, Client, describe};
+
+/// A file that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Its size.
+    pub bytes: u64,
+    /// Its hash, hexadecimal.
+    pub sha256: String,
+}
+
+impl Client {
+    /// Fetches a file's content into `path`. It is written beside it, synced and renamed, so that a torn
+    /// download is never taken for the file. Repeated whole where that helps.
+    ///
+    /// # Errors
+    /// A provider that can't be reached, has no such file or breaks off every time; a disk that is full.
+    pub async fn download_to(&self, file_id: &str, path: &Path) -> Result<Downloaded, CallError> {
+        let call = Call::new("download file", Method::GET, format!("files/{file_id}/content")).streaming();
+        let half = half_of(path);
+        let result = self.repeat(&call, || self.fetch(&call, &half, path)).await;
+        if result.is_err() {
+            // Half a file is of no use; that it may not be there either is no news.
+            let _ = tokio::fs::remove_file(&half).await;
+        }
+        result
+    }
+
+    async fn fetch(&self, call: &Call, half: &Path, path: &Path) -> Result<Downloaded, CallError> {
+        let torn = |message: String| self.error(call, Class::Retryable, message);
+        let disk =
+            |error: std::io::Error| self.error(call, Class::Refused, format!("{}: {error}", half.display()));
+        let mut response = self.send_ok(call, call.request(&self.http, &self.config)).await?;
+        let length = response.content_length();
+        let mut file = tokio::fs::File::create(half).await.map_err(disk)?;
+        let (mut bytes, mut hash) = (0_u64, Sha256::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| torn(describe(&error)))? {
+            file.write_all(&chunk).await.map_err(disk)?;
+            bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            hash.update(&chunk);
+        }
+        if length.is_some_and(|length| length != bytes) {
+            return Err(torn(format!("the download broke off after {bytes} bytes")));
+        }
+        file.sync_all().await.map_err(disk)?;
+        tokio::fs::rename(half, path).await.map_err(disk)?;
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Downloaded { bytes, sha256 })
+    }
+}
+
+fn half_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
