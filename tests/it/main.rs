@@ -1,2 +1,14 @@
-//! The promises, tested from outside: one binary, a module per promise.
+//! The promises, tested from outside: the real binary, real files, real HTTP, a module per promise.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod crash;
+mod faults;
+mod laptop;
+mod large;
 mod shape;
+
+/// The binary under test, on a folder of its own.
+fn overnight() -> testkit::Overnight {
+    testkit::Overnight::new(env!("CARGO_BIN_EXE_overnight"))
+}

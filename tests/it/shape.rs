@@ -43,7 +43,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // for tests
     ("testkit", &[]),
-    ("tests", &[]),
 ];
 
 #[test]

@@ -102,7 +102,6 @@ async fn settle_file(
         if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
             tally.add(settle_chunk(context, job, batch, std::mem::take(&mut chunk), reader).await?);
             bytes = 0;
-            crash::pass(Point::CollectAfterChunk);
         }
     }
     tally.add(settle_chunk(context, job, batch, chunk, reader).await?);
@@ -134,7 +133,9 @@ async fn settle_chunk(
     if unreadable > 0 {
         tracing::warn!(batch.id = %batch.id, lines = unreadable, "result lines name no request; what they answer is missing");
     }
-    Ok(context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?)
+    let tally = context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?;
+    crash::pass(Point::CollectAfterChunk);
+    Ok(tally)
 }
 
 /// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.

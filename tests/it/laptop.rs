@@ -1,0 +1,128 @@
+//! The five-minute start: real files in, checked answers out, one binary and nothing to install.
+
+use std::fs;
+
+use serde_json::Value;
+
+#[test]
+fn issues_go_in_and_checked_answers_come_out() {
+    let overnight = crate::overnight().with("BATCH_MAX_REQUESTS", "15");
+    let issues = testkit::sample_issues();
+    let dry = overnight
+        .run(&["batch", "submit", "product-labeling", "--files", &issues, "--dry-run", "--json"])
+        .exits(0);
+    assert_eq!(dry.json()["batches"], serde_json::json!([15, 15, 6]));
+    let ran = overnight
+        .run(&["batch", "submit", "product-labeling", "--files", &issues, "--wait", "--json"])
+        .exits(0);
+    assert_eq!(ran.json()["outcome"], "completed");
+    let job = ran.json()["job_id"].as_str().unwrap().to_owned();
+
+    // A dry run stores nothing, and an estimate is an upper bound of the cost.
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batch_jobs"), 1);
+    let estimate = dry.json()["cost_usd_at_most"].as_f64().unwrap();
+    assert!(ran.json()["cost_usd"].as_f64().unwrap() <= estimate);
+
+    let collected = overnight.run(&["batch", "collect", &job[..20], "--json"]).exits(0);
+    assert_eq!(collected.json()["written"], 36);
+    let results = overnight.data_dir().join("results");
+    let files: Vec<_> = fs::read_dir(&results).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 36);
+    for file in files {
+        assert!(file.display().to_string().ends_with("_product-labeling.json"), "{}", file.display());
+        let result: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(result["issue_reference"]["job"], job.as_str());
+        assert_eq!(result["processor"]["name"], "product-labeling");
+        let class = result["analysis"]["classification"].as_str().unwrap();
+        assert!(["bug", "feature", "question"].contains(&class));
+    }
+}
+
+#[test]
+fn the_same_command_again_submits_nothing_and_says_why() {
+    let overnight = crate::overnight();
+    let issues = testkit::sample_issues();
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--files", &issues];
+    let _ = overnight.run(&submit).exits(0);
+    let again = overnight.run(&submit).exits(0);
+    assert!(
+        again.stdout.contains("nothing to submit: all 36 records are known to product-labeling"),
+        "{}",
+        again.stdout
+    );
+    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 36);
+    // Unless the person says so.
+    let anew = [&submit[..], &["--again"]].concat();
+    let _ = overnight.run(&anew).exits(0);
+    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 72);
+}
+
+#[test]
+fn a_night_works_the_backlog_and_writes_back() {
+    let overnight = crate::overnight();
+    let issues = testkit::sample_issues();
+    let loaded = overnight.run(&["load", &issues, "--backlog", "planner", "--json"]).exits(0);
+    assert_eq!(loaded.json()["backlog_added"], 36);
+    let _ = overnight.run(&["schedule", "run"]).exits(0);
+    let database = overnight.database();
+    let done = "SELECT count(*) FROM tasks WHERE status = 'completed' AND json_valid(result) AND batch_job_id IS NOT NULL";
+    assert_eq!(database.number(done), 36);
+    // The next night finds nothing left.
+    let next = overnight.run(&["schedule", "run"]).exits(0);
+    assert!(next.stdout.contains("no pending task"), "{}", next.stdout);
+}
+
+#[test]
+fn both_endpoints_work() {
+    let overnight = crate::overnight();
+    let issues = testkit::sample_issues();
+    for processor in ["product-labeling", "reviewer"] {
+        let _ = overnight.run(&["batch", "submit", processor, "--wait", "--files", &issues]).exits(0);
+    }
+    let endpoints = overnight.database().texts("SELECT endpoint FROM batch_jobs ORDER BY endpoint");
+    assert_eq!(endpoints, ["/v1/chat/completions", "/v1/responses"]);
+}
+
+#[test]
+fn a_job_for_tonight_waits() {
+    let overnight = crate::overnight();
+    let issues = testkit::sample_issues();
+    let held = overnight
+        .run(&["batch", "submit", "product-labeling", "--files", &issues, "--tonight", "--json"])
+        .exits(0);
+    assert_eq!(held.json()["state"], "held");
+    assert!(
+        held.json()["hold_until"].as_str().unwrap() > held.json()["job_id"].as_str().unwrap(),
+        "{}",
+        held.stdout
+    );
+    let job = held.json()["job_id"].as_str().unwrap().to_owned();
+    let _ = overnight.run(&["batch", "wait", &job, "--timeout", "1s"]).exits(3);
+    let status = overnight.run(&["batch", "status", &job, "--exit-status", "--json"]).exits(8);
+    assert_eq!(status.json()["state"], "held");
+}
+
+#[test]
+fn a_cancelled_job_keeps_what_is_finished() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "hold=true").with("BATCH_MAX_REQUESTS", "10");
+    let issues = testkit::sample_issues();
+    let submitted =
+        overnight.run(&["batch", "submit", "product-labeling", "--files", &issues, "--json"]).exits(0);
+    let job = submitted.json()["job_id"].as_str().unwrap().to_owned();
+    let cancelled = overnight.run(&["batch", "cancel", &job, "--json"]).exits(0);
+    assert_eq!(cancelled.json()["state"], "cancelled");
+    assert_eq!(cancelled.json()["tasks"]["cancelled"], 36);
+    let _ = overnight.run(&["batch", "wait", &job]).exits(5);
+    let _ = overnight.run(&["batch", "cancel", &job]).exits(1);
+}
+
+#[test]
+fn an_unknown_price_is_unknown_and_not_nothing() {
+    let overnight = crate::overnight();
+    let issues = testkit::sample_issues();
+    let submit = ["batch", "submit", "product-labeling", "--model", "nobodys-model", "--files", &issues];
+    let dry = overnight.run(&[&submit[..], &["--dry-run", "--json"]].concat()).exits(0);
+    assert_eq!(dry.json()["cost_usd_at_most"], Value::Null);
+    let ran = overnight.run(&[&submit[..], &["--wait"]].concat()).exits(0);
+    assert!(ran.stdout.contains("cost unknown"), "{}", ran.stdout);
+}

@@ -1,1 +1,0 @@
-//! The promises are in `it/`; this library is empty so that cargo has a target to name.
