@@ -1,6 +1,6 @@
 # The verbs of the house. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt
+.PHONY: help build demo test lint fmt
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -9,6 +9,9 @@ help: ## list the verbs
 
 build: ## build the one binary, overnight
 	cargo build --locked --package overnight
+
+demo: build ## the main job: sample issues in as backlog, tonight's work now, checked answers out
+	@./deploy/demo.sh target/debug/overnight
 
 test: ## run every test; needs nothing but a Rust toolchain and a C compiler
 ifeq ($(NEXTEST),yes)

@@ -20,6 +20,9 @@ use config::Config;
 use exit::{Exit, Trouble};
 use output::Output;
 
+/// Threads for rendering, reading and writing files. Few: each keeps memory of its own for ever.
+const BLOCKING_THREADS: usize = 3;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
@@ -43,6 +46,7 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, Trouble> {
         crash::arm(wish).map_err(Trouble::config)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(|error| Trouble::other(format!("can't start: {error}")))?;

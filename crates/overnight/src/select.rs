@@ -26,6 +26,21 @@ pub(crate) async fn job(store: &Store, prefix: &str) -> Result<JobId, Trouble> {
     }
 }
 
+/// The job, if it is run by the provider that this command talks to.
+pub(crate) async fn job_to_drive(config: &Config, store: &Store, prefix: &str) -> Result<JobId, Trouble> {
+    let id = job(store, prefix).await?;
+    let provider = store.job(id).await?.provider;
+    if provider == config.provider.as_str() {
+        return Ok(id);
+    }
+    Err(Trouble::config(format!(
+        "job {id} is run by {provider}, and this command talks to {}",
+        config.provider
+    ))
+    .why("who spends money says so, with every command")
+    .fix(format!("add --provider {provider}, or set OVERNIGHT_PROVIDER={provider}")))
+}
+
 /// The processor of a name or a file, with another model where one is asked for.
 pub(crate) fn processor(config: &Config, name: &str, model: Option<&str>) -> Result<Arc<Processor>, Trouble> {
     let definition = processor::resolve(name, Some(&config.processors_dir))?;

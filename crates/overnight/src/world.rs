@@ -89,6 +89,7 @@ impl World {
             Provider::OpenAi => None,
         };
         let client = client(config, gateway.as_ref())?;
+        reach(config, &client).await?;
         let context =
             Context::new(desk.store.clone(), client, queue::Queue::memory(), pipeline_config(config));
         pipeline::release_disabled(&context).await?;
@@ -104,6 +105,29 @@ impl World {
         }
         Ok(self.desk)
     }
+}
+
+/// Sees that a provider outside answers and takes the key, before anything depends on it.
+async fn reach(config: &Config, client: &openai::Client) -> Result<(), Trouble> {
+    match config.provider {
+        Provider::Sim => Ok(()),
+        Provider::OpenAi => client.ping().await.map(drop).map_err(|error| unreachable_provider(&error)),
+    }
+}
+
+/// As [`reach`], for a command that is about to store something.
+pub(crate) async fn reach_first(config: &Config) -> Result<(), Trouble> {
+    match config.provider {
+        Provider::Sim => Ok(()),
+        Provider::OpenAi => reach(config, &client(config, None)?).await,
+    }
+}
+
+/// What stands between us and the provider.
+pub(crate) fn unreachable_provider(error: &openai::CallError) -> Trouble {
+    let exit = if error.is_auth() { Exit::Auth } else { Exit::Unreachable };
+    let fix = if error.is_auth() { "check OPENAI_API_KEY" } else { "check OPENAI_BASE_URL and the network" };
+    Trouble::caused(exit, error).fix(fix)
 }
 
 async fn start_gateway(config: &Config, listen_for_others: bool) -> Result<gateway::Running, Trouble> {

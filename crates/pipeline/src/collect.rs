@@ -19,7 +19,7 @@ use crate::seen::conclude;
 use crate::worker::Handled;
 
 /// Bytes of lines in memory at a time, the last line apart.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 512 << 10;
 /// Longest result line. Larger than any answer; a line beyond it is not an answer.
 const MAX_LINE_BYTES: usize = 64 << 20;
 /// Downloads in a row that must find nothing before the files count as gone.

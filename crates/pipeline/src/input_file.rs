@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::line::line;
 
 /// Lines read from the database at a time.
-const PAGE: u32 = 100;
+const PAGE: u32 = 50;
 /// How long an upload may stay at the provider: longer than any batch, so that it never goes while it is
 /// needed, and gone a month later even if nobody deletes it.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);

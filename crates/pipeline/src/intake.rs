@@ -16,15 +16,15 @@ use crate::estimate::Estimate;
 use crate::line::line;
 
 /// Records read, rendered and stored at a time.
-const PART: usize = 250;
+const PART: usize = 100;
 
 /// Where records come from.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// Issue files.
-    Files(Vec<PathBuf>),
+    Files(Arc<[PathBuf]>),
     /// Tasks of the platform's backlog.
-    Backlog(Vec<BacklogTask>),
+    Backlog(Arc<[BacklogTask]>),
 }
 
 impl Source {

@@ -17,8 +17,9 @@ use crate::failure::Failure;
 use crate::line::line;
 use crate::worker::Handled;
 
-/// Tasks per part: a fraction of a second of work, and some megabytes of text.
-const PART: u32 = 400;
+/// Tasks per part: a fraction of a second of work, and about a megabyte of text. Every thread that handles a
+/// part keeps memory of its size.
+const PART: u32 = 100;
 
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Result<Handled, Failure> {
     let row = context.store.job(id).await?;

@@ -42,7 +42,7 @@ async fn send_due(context: &Context) -> Result<(), StoreError> {
         if room == 0 {
             continue;
         }
-        let mut due = context.store.due_orders(lane, room).await?;
+        let mut due = context.store.due_orders(lane, context.config.provider.as_str(), room).await?;
         due.retain(|order| context.queue.send(Message { command: order.command, seq: order.seq }));
         context.store.put_off(&due).await?;
     }
@@ -50,7 +50,7 @@ async fn send_due(context: &Context) -> Result<(), StoreError> {
 }
 
 async fn until_next(context: &Context) -> Duration {
-    let next = match context.store.next_send().await {
+    let next = match context.store.next_send(context.config.provider.as_str()).await {
         Ok(Some(next)) => next,
         Ok(None) => return LONGEST_SLEEP,
         Err(error) => {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::collect::ChunkTally;
 use crate::dialect::Dialect;
 use crate::sql::{Row, Sql};
-use crate::{CHUNK, StoreError, backlog, event};
+use crate::{BODIES, CHUNK, StoreError, backlog, event};
 
 /// An attempt that is on its way.
 #[derive(Clone, Debug)]
@@ -240,7 +240,7 @@ async fn insert_answers(
         .iter()
         .filter_map(|ending| Some((ending.live.attempt, ending.detail.answer.as_ref()?)))
         .collect();
-    for chunk in answered.chunks(CHUNK) {
+    for chunk in answered.chunks(BODIES) {
         Sql::new(dialect, "answers", "INSERT INTO answers (attempt_id, response, result) VALUES ")
             .rows(chunk, |values, (attempt, (response, result))| {
                 values.id(*attempt).text(response).text_or_null(result.as_deref());

@@ -43,3 +43,7 @@ pub use task::{ErrorGroup, Known, TaskRow};
 
 /// Rows per statement: the optimum on both databases, and far below what either can bind.
 pub const CHUNK: usize = 500;
+
+/// The same for rows that carry a body. A statement that is kept prepared keeps the last bodies that went
+/// through it, too.
+pub(crate) const BODIES: usize = 50;

@@ -14,8 +14,14 @@ use crate::sql::{Sql, failed};
 const SQLITE_BUSY: Duration = Duration::from_secs(10);
 /// How long a caller waits for a connection; a database that is down shall not look like a slow one.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// Connections of a process. SQLite: readers beside the one writer.
+/// Connections of a process.
 const CONNECTIONS: u32 = 8;
+/// The same on SQLite, where each is a thread with memory of its own: the one writer and a few readers.
+const SQLITE_CONNECTIONS: u32 = 3;
+
+/// Statements that a connection keeps prepared. Statements of many rows are long and each length is another
+/// one: a large cache would fill with them and grow with the work.
+const STATEMENTS: usize = 8;
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -97,7 +103,8 @@ impl Store {
 
 fn connect_options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).sqlx_logging(false);
+    let connections = if url.starts_with("sqlite:") { SQLITE_CONNECTIONS } else { CONNECTIONS };
+    options.max_connections(connections).acquire_timeout(ACQUIRE).sqlx_logging(false);
     options.map_sqlx_sqlite_opts(|sqlite| {
         use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
         sqlite
@@ -106,6 +113,7 @@ fn connect_options(url: &str) -> ConnectOptions {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY)
             .foreign_keys(true)
+            .statement_cache_capacity(STATEMENTS)
     });
     options.map_sqlx_postgres_pool_opts(|pool| {
         // A connection that comes back inside a transaction must not take the next one's writes with it.

@@ -34,22 +34,37 @@ pub enum Release {
     Outage(Time, String),
 }
 
+/// A job is run by the provider that it was submitted to, and by no other: whoever submitted it said who may
+/// spend money on it.
+fn of_provider(parameter: &str) -> String {
+    format!("job_id IN (SELECT id FROM batch_jobs WHERE ended_at IS NULL AND provider = {parameter})")
+}
+
 impl Store {
-    /// Orders of a lane to send now: the most urgent first, then one of each job in turn.
+    /// Orders of a lane to send now, of the jobs that `provider` runs: the most urgent first, then one of
+    /// each job in turn.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn due_orders(&self, lane: Lane, limit: usize) -> Result<Vec<DueOrder>, StoreError> {
-        let now = self.dialect.now();
+    pub async fn due_orders(
+        &self,
+        lane: Lane,
+        provider: &str,
+        limit: usize,
+    ) -> Result<Vec<DueOrder>, StoreError> {
+        let (now, of) = (self.dialect.now(), of_provider("$2"));
         let text = format!(
             "SELECT entity_id, seq, sends FROM ( \
                 SELECT entity_id, seq, sends, priority, send_at, \
                     ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY send_at, entity_id) AS turn \
-                FROM orders WHERE lane = $1 AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
-             ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $2"
+                FROM orders WHERE lane = $1 AND {of} AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
+             ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $3"
         );
-        let rows =
-            self.sql("due_orders", text).text(lane.as_str()).int(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = self
+            .sql("due_orders", text)
+            .text(lane.as_str())
+            .text(provider)
+            .int(i64::try_from(limit).unwrap_or(i64::MAX));
         rows.all(&self.connection)
             .await?
             .iter()
@@ -80,24 +95,26 @@ impl Store {
         Ok(())
     }
 
-    /// When the next order of any lane is to be sent; none where nobody waits.
+    /// When the next order of the jobs that `provider` runs is to be sent; none where nobody waits.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn next_send(&self) -> Result<Option<Time>, StoreError> {
-        let row =
-            self.sql("next_send", "SELECT min(send_at) AS at FROM orders").one(&self.connection).await?;
+    pub async fn next_send(&self, provider: &str) -> Result<Option<Time>, StoreError> {
+        let text = format!("SELECT min(send_at) AS at FROM orders WHERE {}", of_provider("$1"));
+        let row = self.sql("next_send", text).text(provider).one(&self.connection).await?;
         row.map_or(Ok(None), |row| row.get("at"))
     }
 
-    /// Whether an order is due or in somebody's hands.
+    /// Whether an order of the jobs that `provider` runs is due or in somebody's hands.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn busy(&self) -> Result<bool, StoreError> {
-        let now = self.dialect.now();
-        let text = format!("SELECT count(*) AS n FROM orders WHERE due_at <= {now} OR lease_until > {now}");
-        let row = self.sql("busy", text).one(&self.connection).await?;
+    pub async fn busy(&self, provider: &str) -> Result<bool, StoreError> {
+        let (now, of) = (self.dialect.now(), of_provider("$1"));
+        let text = format!(
+            "SELECT count(*) AS n FROM orders WHERE (due_at <= {now} OR lease_until > {now}) AND {of}"
+        );
+        let row = self.sql("busy", text).text(provider).one(&self.connection).await?;
         row.map_or(Ok(false), |row| Ok(row.count("n")? > 0))
     }
 

@@ -9,7 +9,7 @@ use sea_orm::DatabaseTransaction;
 use crate::commit::{self, Commit};
 use crate::dialect::Dialect;
 use crate::sql::Sql;
-use crate::{CHUNK, Store, StoreError, order};
+use crate::{BODIES, CHUNK, Store, StoreError, order};
 
 /// A task to plan.
 #[derive(Clone, Debug)]
@@ -210,9 +210,9 @@ async fn write_lines(
     for lines in chunk.lines.chunks(CHUNK) {
         let frozen: Vec<(TaskId, &str)> =
             lines.iter().filter_map(|line| Some((line.task, line.request.as_deref()?))).collect();
-        if !frozen.is_empty() {
+        for bodies in frozen.chunks(BODIES) {
             Sql::new(dialect, "plan", "INSERT INTO task_requests (task_id, body) VALUES ")
-                .rows(&frozen, |values, (task, body)| {
+                .rows(bodies, |values, (task, body)| {
                     values.id(task.0).text(body);
                 })
                 .then(" ON CONFLICT (task_id) DO NOTHING")

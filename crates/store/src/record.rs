@@ -5,7 +5,7 @@ use sea_orm::DatabaseTransaction;
 
 use crate::dialect::Dialect;
 use crate::sql::Sql;
-use crate::{CHUNK, Store, StoreError};
+use crate::{BODIES, CHUNK, Store, StoreError};
 
 /// A record to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub(crate) async fn insert_texts<T: AsRef<str>>(
     on: &DatabaseTransaction,
     texts: &[(T, T)],
 ) -> Result<(), StoreError> {
-    for chunk in texts.chunks(CHUNK) {
+    for chunk in texts.chunks(BODIES) {
         Sql::new(dialect, "record_bodies", "INSERT INTO record_bodies (sha256, payload) VALUES ")
             .rows(chunk, |values, (sha256, payload)| {
                 values.text(sha256.as_ref()).text(payload.as_ref());

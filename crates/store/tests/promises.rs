@@ -13,6 +13,7 @@ use store::{
 };
 use tempfile::TempDir;
 
+const SIM: &str = "sim";
 const LEASE: Duration = Duration::from_secs(60);
 const POLICY: JobPolicy =
     JobPolicy { watchdog: Duration::from_secs(600), busy_rest: Duration::from_secs(30), retry_at: None };
@@ -74,7 +75,7 @@ async fn accept(store: &Store, job: NewJob, numbers: impl Iterator<Item = i64>) 
 
 /// Claims the one order of a job's lane.
 async fn claim(store: &Store, lane: Lane) -> Claimed {
-    let due = store.due_orders(lane, 10).await.unwrap();
+    let due = store.due_orders(lane, SIM, 10).await.unwrap();
     store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().unwrap()
 }
 
@@ -184,17 +185,17 @@ async fn a_time_is_read_as_it_was_written() {
 async fn a_doubled_message_finds_nothing_to_do() {
     let (_folder, store) = open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_some());
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
-    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap(), []);
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_message_of_an_older_order_finds_nothing_to_do() {
     let (_folder, store) = open().await;
     let job = accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
     assert!(store.nudge(job.0).await.unwrap());
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
 }
@@ -203,7 +204,7 @@ async fn a_message_of_an_older_order_finds_nothing_to_do() {
 async fn a_claim_that_ran_out_is_taken_over_and_can_be_told_apart() {
     let (_folder, store) = open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, 10).await.unwrap()[0];
+    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap()[0];
     let first = store.claim(due.command, due.seq, Duration::ZERO).await.unwrap().unwrap();
     let second = store.claim(due.command, due.seq, LEASE).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
@@ -219,25 +220,34 @@ async fn a_nudge_is_not_buried_by_whoever_holds_the_older_order() {
     store.nudge(job.0).await.unwrap();
     let later = store.clock().now() + chrono::TimeDelta::hours(1);
     store.release(&claimed, Release::Later(later)).await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
     // Nor by a claim that found nothing to do.
     let claimed = claim(&store, Lane::Plan).await;
     store.nudge(job.0).await.unwrap();
     store.release(&claimed, Release::Done).await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_lost_message_comes_back() {
     let (_folder, store) = open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, 10).await.unwrap();
+    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
     store.put_off(&due).await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap(), []);
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // It is not gone: it has a time at which it is sent again, and a restart doesn't wait for it.
-    assert!(store.next_send().await.unwrap().unwrap() > store.clock().now());
+    assert!(store.next_send(SIM).await.unwrap().unwrap() > store.clock().now());
     store.forget_claims().await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, 10).await.unwrap().len(), 1);
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_is_run_by_the_provider_that_it_was_submitted_to() {
+    let (_folder, store) = open().await;
+    accept(&store, NewJob { provider: "openai".to_owned(), ..new_job(&store) }, 1..=1).await;
+    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
+    assert!(!store.busy(SIM).await.unwrap());
+    assert_eq!(store.due_orders(Lane::Plan, "openai", 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -249,7 +259,7 @@ async fn a_small_job_does_not_wait_behind_a_large_one() {
     }
     let urgent = accept(&store, NewJob { priority: 99, ..new_job(&store) }, 9..=9).await;
     assert_eq!(plan(&store, urgent).await.unwrap(), Commit::Done);
-    let due = store.due_orders(Lane::Submit, 10).await.unwrap();
+    let due = store.due_orders(Lane::Submit, SIM, 10).await.unwrap();
     let Command::Submit(first) = due[0].command else { panic!("submit") };
     assert_eq!(store.batch(first).await.unwrap().batch.job, urgent);
 }

@@ -34,4 +34,9 @@ impl Database {
         let rows = self.runtime.block_on(self.connection.query_all_raw(statement)).expect("the query runs");
         rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("text")).collect()
     }
+
+    /// Changes it behind the product's back.
+    pub fn run(&self, sql: &str) {
+        self.runtime.block_on(self.connection.execute_unprepared(sql)).expect("the statement runs");
+    }
 }

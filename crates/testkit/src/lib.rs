@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use database::Database;
-pub use memory::{Peak, resident_mib, watch_memory};
+pub use memory::{Peak, watch_memory};
 pub use records::write_records;
 
 /// The binary with a data folder and an environment of its own.

@@ -44,8 +44,7 @@ pub fn watch_memory(child: &mut Child) -> (Vec<Peak>, ExitStatus) {
 }
 
 /// The resident memory of a process, in MiB; none once it has ended.
-#[must_use]
-pub fn resident_mib(pid: u32) -> Option<u64> {
+fn resident_mib(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)

@@ -14,10 +14,11 @@ use crate::exit::{Exit, Trouble};
 use crate::output::{Output, count};
 use crate::progress::{Until, watch};
 use crate::select;
-use crate::world::{Desk, World};
+use crate::world::{Desk, World, reach_first};
 
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Trouble> {
     let desk = Desk::open_to_write(config, "schedule run").await?;
+    reach_first(config).await?;
     let jobs = collect(config, &desk.store, output).await?;
     if jobs.is_empty() {
         output.result(&json!({ "jobs": [] }), || "the backlog has no pending task".to_owned());
@@ -59,7 +60,8 @@ pub(crate) async fn collect(config: &Config, store: &Store, output: &Output) -> 
             }
         };
         let label = format!("backlog of {agent}");
-        let request = request(config, processor, Source::Backlog(tasks), label, Kind::TaskProcessing, false)?;
+        let request =
+            request(config, processor, Source::Backlog(tasks.into()), label, Kind::TaskProcessing, false)?;
         let checked = check(store, &request, true, output).await?;
         if checked.estimate.requests > 0 {
             let accepted = checked.accept(store, &request).await?;

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<Exit, Trouble> {
     let desk = Desk::open_to_write(config, "batch cancel").await?;
-    let job = select::job(&desk.store, job).await?;
+    let job = select::job_to_drive(config, &desk.store, job).await?;
     let world = World::start(config, desk, false).await?;
     let asked = pipeline::cancel_job(&world.context, job).await?;
     if asked {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
-use crate::world::{Desk, World, tonight};
+use crate::world::{Desk, World, tonight, unreachable_provider};
 
 /// A clock further off than this makes times in logs and events misleading.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -81,11 +81,4 @@ async fn provider(config: &Config, desk: Desk) -> Result<String, Trouble> {
         }
         _ => Ok(format!("{} answers, the clock agrees", config.provider)),
     }
-}
-
-/// What stands between us and the provider.
-fn unreachable_provider(error: &openai::CallError) -> Trouble {
-    let exit = if error.is_auth() { Exit::Auth } else { Exit::Unreachable };
-    let fix = if error.is_auth() { "check OPENAI_API_KEY" } else { "check OPENAI_BASE_URL and the network" };
-    Trouble::caused(exit, error).fix(fix)
 }

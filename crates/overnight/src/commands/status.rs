@@ -52,12 +52,12 @@ pub(crate) async fn run(
 
 /// Runs the stages until nothing is due, unless another process runs them.
 pub(crate) async fn drive(config: &Config, desk: Desk) -> Result<Desk, Trouble> {
-    if desk.is_elsewhere() || desk.store.next_send().await?.is_none() {
+    if desk.is_elsewhere() || desk.store.next_send(config.provider.as_str()).await?.is_none() {
         return Ok(desk);
     }
     let world = World::start(config, desk, false).await?;
     let idle = async {
-        while world.context.store.busy().await? {
+        while world.context.store.busy(config.provider.as_str()).await? {
             tokio::time::sleep(LOOK).await;
         }
         Ok::<_, store::StoreError>(())

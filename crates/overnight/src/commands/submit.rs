@@ -17,7 +17,7 @@ use crate::exit::{Exit, Trouble};
 use crate::output::{Output, bytes, count, money};
 use crate::progress::{Until, Watched, watch};
 use crate::select;
-use crate::world::{Desk, World, hold};
+use crate::world::{Desk, World, hold, reach_first};
 
 /// Wrong records named on the terminal; the rest are counted.
 const WRONG_SHOWN: usize = 10;
@@ -85,7 +85,7 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
         Desk::open_to_write(config, "batch submit").await?
     };
     let (source, label) = if arguments.task_ids.is_empty() {
-        (Source::Files(files), format!("files {}", arguments.files.join(" ")))
+        (Source::Files(files.into()), format!("files {}", arguments.files.join(" ")))
     } else {
         (backlog(&desk, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
     };
@@ -172,6 +172,7 @@ pub(crate) async fn accept_and_drive(
         desk.store.close().await?;
         return Ok(Exit::Success);
     }
+    reach_first(config).await?;
     let accepted = checked.accept(&desk.store, request).await?;
     let until = if wait { Until::Ended } else { Until::Submitted };
     if !output.is_json() {

@@ -20,7 +20,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "batch wait").await?;
-    let job = select::job(&desk.store, job).await?;
+    let job = select::job_to_drive(config, &desk.store, job).await?;
     // Where another process does the work, this one only looks.
     let (desk, watched) = if desk.is_elsewhere() {
         let watched = watch(&desk.store, job, Until::Ended, Some(timeout), output).await?;

@@ -1,0 +1,299 @@
+//! What the client promises, against a server that misbehaves over real TCP.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use openai::{ApiKey, Class, Client, Config, Create};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wire::CreateBatch;
+
+const BATCH: &str = r#"{"id":"batch_1","object":"batch","status":"validating","created_at":1}"#;
+const ENVELOPE: &str = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"c"}}"#;
+
+/// Answers connections with the scripted bytes, in order, the last one again and again; keeps the requests.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a connection gets.
+#[derive(Clone)]
+enum Reply {
+    /// These bytes, then the end of the connection.
+    Bytes(Vec<u8>),
+    /// Nothing, and no end.
+    Silence,
+}
+
+impl Server {
+    async fn start(replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&requests);
+        tokio::spawn(async move {
+            let mut served = 0;
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let reply = replies[served.min(replies.len() - 1)].clone();
+                served += 1;
+                tokio::spawn(serve(socket, reply, Arc::clone(&kept)));
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    fn request(&self, at: usize) -> String {
+        self.requests.lock().unwrap()[at].clone()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(config(&self.url)).unwrap()
+    }
+}
+
+async fn serve(mut socket: TcpStream, reply: Reply, requests: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    let mut chunk = [0; 65_536];
+    while !complete(&request) {
+        match socket.read(&mut chunk).await.unwrap() {
+            0 => break,
+            read => request.extend_from_slice(&chunk[..read]),
+        }
+    }
+    requests.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
+    match reply {
+        Reply::Bytes(bytes) => socket.write_all(&bytes).await.unwrap(),
+        Reply::Silence => std::future::pending().await,
+    }
+}
+
+fn complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0_usize)
+}
+
+fn config(url: &str) -> Config {
+    Config {
+        base_url: url.parse().unwrap(),
+        api_key: Some(ApiKey::new("sk-secret".to_owned()).unwrap()),
+        organization: None,
+        project: None,
+        connect_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_millis(300),
+        idle_timeout: Duration::from_millis(300),
+        retries: 2,
+    }
+}
+
+fn http(status: &str, headers: &str, body: &str) -> Reply {
+    let length = body.len();
+    let text =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}");
+    Reply::Bytes(text.into_bytes())
+}
+
+fn request() -> CreateBatch {
+    CreateBatch {
+        input_file_id: "file-1".to_owned(),
+        endpoint: "/v1/responses".to_owned(),
+        completion_window: "24h".to_owned(),
+        metadata: None,
+        output_expires_after: None,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn word(create: &Create) -> &'static str {
+    match create {
+        Create::Created(_) => "created",
+        Create::NotSent(_) => "not sent",
+        Create::Refused(_) => "refused",
+        Create::Ambiguous(_) => "ambiguous",
+        Create::TooLate => "too late",
+    }
+}
+
+#[tokio::test]
+async fn a_create_is_sent_once_whatever_becomes_of_it() {
+    let cases = [
+        ("created", http("200 OK", "", BATCH)),
+        ("created", http("201 Created", "", BATCH)),
+        ("ambiguous", http("200 OK", "", "{\"id\":\"bat")),
+        ("ambiguous", http("200 OK", "", "<html>")),
+        ("ambiguous", Reply::Bytes(Vec::new())),
+        ("ambiguous", Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"id\":".to_vec())),
+        ("ambiguous", Reply::Silence),
+        ("ambiguous", http("500 Internal Server Error", "", ENVELOPE)),
+        ("ambiguous", http("503 Service Unavailable", "retry-after: 1\r\n", ENVELOPE)),
+        ("ambiguous", http("408 Request Timeout", "", ENVELOPE)),
+        ("ambiguous", http("409 Conflict", "", ENVELOPE)),
+        ("ambiguous", http("302 Found", "location: /v1/batches\r\n", "")),
+        ("ambiguous", http("400 Bad Request", "", "<html>a proxy's page</html>")),
+        ("ambiguous", http("429 Too Many Requests", "", "slow down")),
+        ("refused", http("400 Bad Request", "", ENVELOPE)),
+        ("refused", http("401 Unauthorized", "", ENVELOPE)),
+        ("refused", http("404 Not Found", "", ENVELOPE)),
+        ("refused", http("429 Too Many Requests", "retry-after: 7\r\n", ENVELOPE)),
+    ];
+    for (at, (expected, reply)) in cases.into_iter().enumerate() {
+        let server = Server::start(vec![reply]).await;
+        let create = server.client().create_batch(&request(), soon()).await;
+        assert_eq!(word(&create), expected, "case {at}: {create:?}");
+        assert_eq!(server.count(), 1, "case {at}");
+        if let Create::Refused(error) = create {
+            assert_eq!(error.code(), Some("c"), "case {at}");
+            assert_eq!(error.retry_after().is_some(), error.status() == Some(429), "case {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_never_was_sent_nothing() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let client = Client::new(config(&format!("http://{port}/v1"))).unwrap();
+    assert_eq!(word(&client.create_batch(&request(), soon()).await), "not sent");
+    assert_eq!(client.batch("batch_1").await.unwrap_err().class(), Class::NotSent);
+}
+
+#[tokio::test]
+async fn a_sleeper_that_wakes_after_its_deadline_sends_nothing() {
+    let server = Server::start(vec![http("200 OK", "", BATCH)]).await;
+    let create = server.client().create_batch(&request(), Instant::now()).await;
+    assert_eq!((word(&create), server.count()), ("too late", 0));
+}
+
+#[tokio::test]
+async fn a_look_is_repeated_where_that_helps() {
+    let busy = http("500 Internal Server Error", "", ENVELOPE);
+    let server = Server::start(vec![
+        busy.clone(),
+        http("429 Too Many Requests", "retry-after-ms: 5\r\n", ENVELOPE),
+        http("200 OK", "", BATCH),
+    ])
+    .await;
+    assert_eq!(server.client().batch("batch_1").await.unwrap().id, "batch_1");
+    assert_eq!(server.count(), 3);
+    assert!(server.request(0).starts_with("GET /v1/batches/batch_1 HTTP/1.1"), "{}", server.request(0));
+
+    let server = Server::start(vec![busy]).await;
+    assert_eq!(server.client().batch("batch_1").await.unwrap_err().class(), Class::Retryable);
+    assert_eq!(server.count(), 3, "the first and two repeats");
+
+    let quota = ENVELOPE.replace("invalid_request_error", "insufficient_quota");
+    for (refusal, body) in [("404 Not Found", ENVELOPE), ("429 Too Many Requests", &quota)] {
+        let server = Server::start(vec![http(refusal, "", body)]).await;
+        let error = server.client().batch("batch_1").await.unwrap_err();
+        assert_eq!((error.class(), server.count()), (Class::Refused, 1), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_is_complete_or_an_error() {
+    let page = |id: &str, more: bool| {
+        let batch = BATCH.replace("batch_1", id);
+        http("200 OK", "", &format!(r#"{{"object":"list","data":[{batch}],"has_more":{more}}}"#))
+    };
+    let server = Server::start(vec![page("a", true), page("b", true), page("c", false)]).await;
+    let mut seen = Vec::new();
+    server.client().each_batch(|batch| seen.push(batch.id)).await.unwrap();
+    assert_eq!(seen, ["a", "b", "c"]);
+    assert!(server.request(1).starts_with("GET /v1/batches?limit=100&after=a "), "{}", server.request(1));
+
+    // A page that fails fails the walk; a server that ignores `after` doesn't hold us for ever.
+    let server = Server::start(vec![page("a", true), http("404 Not Found", "", ENVELOPE)]).await;
+    assert!(server.client().each_batch(|_| {}).await.is_err());
+    let server = Server::start(vec![page("a", true)]).await;
+    assert!(server.client().each_batch(|_| {}).await.unwrap_err().to_string().contains("don't end"));
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
+async fn a_torn_download_is_not_accepted() {
+    let body = "x".repeat(2_000);
+    let whole = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    for cut in (whole.len() - body.len()..whole.len()).step_by(37) {
+        let server = Server::start(vec![Reply::Bytes(whole.as_bytes()[..cut].to_vec())]).await;
+        let mut config = config(&server.url);
+        config.retries = 0;
+        let client = Client::new(config).unwrap();
+        assert!(client.download_to("file-1", &path).await.is_err(), "cut at {cut}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "cut at {cut}");
+    }
+    // Torn once, whole the second time.
+    let torn = Reply::Bytes(whole.as_bytes()[..whole.len() - 1].to_vec());
+    let server = Server::start(vec![torn, Reply::Bytes(whole.into_bytes())]).await;
+    let done = server.client().download_to("file-1", &path).await.unwrap();
+    assert_eq!((done.bytes, server.count()), (2_000, 2));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), body);
+}
+
+#[tokio::test]
+async fn an_upload_streams_with_its_length() {
+    let file =
+        r#"{"id":"file-1","object":"file","bytes":6,"created_at":1,"filename":"a.jsonl","purpose":"batch"}"#;
+    let server = Server::start(vec![http("200 OK", "", file)]).await;
+    let chunks = ["abc", "def"].map(|text| Ok::<_, openai::BoxError>(Bytes::from_static(text.as_bytes())));
+    let body = futures_util::stream::iter(chunks);
+    let uploaded = server.client().upload("a.jsonl", 6, body, Some(3_600)).await.unwrap();
+    assert_eq!(uploaded.id, "file-1");
+    let request = server.request(0).to_lowercase();
+    for part in [
+        "content-length: ",
+        "name=\"purpose\"\r\n\r\nbatch",
+        "name=\"expires_after[anchor]\"",
+        "filename=\"a.jsonl\"",
+        "abcdef",
+    ] {
+        assert!(request.contains(part), "{part} is not in {request}");
+    }
+    assert!(!request.contains("transfer-encoding"));
+}
+
+#[tokio::test]
+async fn a_key_is_sent_and_never_shown() {
+    let server = Server::start(vec![http("401 Unauthorized", "", ENVELOPE)]).await;
+    let client = server.client();
+    let error = client.batch("batch_1").await.unwrap_err();
+    assert!(server.request(0).to_lowercase().contains("authorization: bearer sk-secret"));
+    assert!(error.is_auth());
+    for shown in [
+        format!("{error}"),
+        format!("{error:?}"),
+        format!("{client:?}"),
+        format!("{:?}", config(&server.url)),
+    ] {
+        assert!(!shown.contains("sk-secret"), "{shown}");
+    }
+    assert!(ApiKey::new(String::new()).is_err());
+    assert!(ApiKey::new("two words".to_owned()).is_err());
+}
+
+#[test]
+fn a_key_does_not_travel_in_the_clear() {
+    for (url, allowed) in [
+        ("http://127.0.0.1:1/v1", true),
+        ("http://localhost/v1", true),
+        ("https://api.example.com/v1", true),
+        ("http://api.example.com/v1", false),
+        ("ftp://127.0.0.1/v1", false),
+    ] {
+        assert_eq!(Client::new(config(url)).is_ok(), allowed, "{url}");
+    }
+}
