@@ -215,7 +215,8 @@ pub fn decide(
             Some(becomes(JobState::Queued, NextOrder::Due(Lane::Plan, now)))
         }
         (JobState::Held(_) | JobState::Queued, JobFact::Planned { attempted, .. }) => {
-            let pause = if *attempted { policy.watchdog } else { policy.busy_rest };
+            // At once: its batches may all have ended while the last part was planned.
+            let pause = if *attempted { Duration::ZERO } else { policy.busy_rest };
             Some(becomes(JobState::Active, settle_in(pause)))
         }
         (JobState::Held(_), JobFact::Released) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{BatchTally, JobId, JobState, ShownState};
 use indicatif::{ProgressBar, ProgressStyle};
 use store::{JobRow, Store};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::exit::Trouble;
@@ -89,10 +90,17 @@ pub(crate) async fn watch(
     output: &Output,
 ) -> Result<Watched, Trouble> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    // One for the whole watch: a Ctrl-C that comes between two looks is not lost.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Trouble::other)?;
+    let mut told = None;
     let mut view = View::new(output);
     loop {
         let standing = Standing::of(store, job).await?;
         view.show(&standing, store);
+        if standing.row.last_error != told {
+            told.clone_from(&standing.row.last_error);
+            told.iter().for_each(|error| output.note(&format!("job {job}: {error}")));
+        }
         if standing.reached(until) {
             view.close();
             return Ok(Watched::Done);
@@ -107,7 +115,7 @@ pub(crate) async fn watch(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupt.recv() => {
                 view.close();
                 return Ok(Watched::Interrupted);
             }

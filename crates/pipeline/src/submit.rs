@@ -32,6 +32,7 @@ const GATE_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
     if let Gate::Closed(reason) = audit::gate(context).await? {
         tracing::warn!(batch.id = %id, reason, "no batch is created");
+        context.store.note_job(context.store.batch(id).await?.batch.job, &reason).await?;
         return Ok(Handled::Later(context.clock().now() + GATE_PAUSE));
     }
     let row = context.store.batch(id).await?;

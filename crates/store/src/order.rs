@@ -100,7 +100,9 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn next_send(&self, provider: &str) -> Result<Option<Time>, StoreError> {
-        let text = format!("SELECT min(send_at) AS at FROM orders WHERE {}", of_provider("$1"));
+        // A claimed order is sent once its lease has run out, and not before.
+        let at = "CASE WHEN lease_until > send_at THEN lease_until ELSE send_at END";
+        let text = format!("SELECT min({at}) AS at FROM orders WHERE {}", of_provider("$1"));
         let row = self.sql("next_send", text).text(provider).one(&self.connection).await?;
         row.map_or(Ok(None), |row| row.get("at"))
     }

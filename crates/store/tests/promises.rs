@@ -189,6 +189,9 @@ async fn a_doubled_message_finds_nothing_to_do() {
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_some());
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
+    // Nor does the relay look before the claim can have run out.
+    let next = store.next_send(SIM).await.unwrap().unwrap();
+    assert!(next > store.clock().now() + chrono::TimeDelta::seconds(50));
 }
 
 #[tokio::test]

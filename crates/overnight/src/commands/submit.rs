@@ -174,6 +174,8 @@ pub(crate) async fn accept_and_drive(
     }
     reach_first(config).await?;
     let accepted = checked.accept(&desk.store, request).await?;
+    // What is held for a person is not waited for.
+    let wait = wait && request.hold.is_none();
     let until = if wait { Until::Ended } else { Until::Submitted };
     if !output.is_json() {
         output.note(&format!("{} accepted: {}", accepted.job, summary(&checked.estimate, &checked.skipped)));
