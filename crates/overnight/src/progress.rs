@@ -145,7 +145,8 @@ impl View {
             Self::None => {}
             Self::Bar(bar) => {
                 let bar = bar.get_or_insert_with(|| new_bar(standing.row.job.total));
-                bar.set_position(standing.row.ended.ended());
+                // What the provider has answered counts before it is collected.
+                bar.set_position(standing.row.ended.ended().max(standing.batches.answered));
                 bar.set_message(standing.line());
             }
             Self::Lines { output, last } => {

@@ -168,7 +168,8 @@ pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Res
         organization: config.openai_org.clone(),
         project: config.openai_project.clone(),
         connect_timeout: CONNECT_TIMEOUT,
-        request_timeout: REQUEST_TIMEOUT.min(config.create_within),
+        // A create that was sent at the last moment has its answer before its deadline.
+        request_timeout: REQUEST_TIMEOUT.min(config.create_within / 2),
         idle_timeout: IDLE_TIMEOUT,
         retries: RETRIES,
     })

@@ -30,5 +30,5 @@ pub use context::{Context, PipelineConfig, Provider};
 pub use engine::Engine;
 pub use estimate::Estimate;
 pub use failure::Failure;
-pub use intake::{Intake, IntakeError, Invalid, Outcome, Request, Skipped, Source, record_row};
+pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
 pub use word::{cancel_job, release_disabled};

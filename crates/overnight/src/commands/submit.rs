@@ -37,12 +37,6 @@ impl From<source::Invalid> for Wrong {
     }
 }
 
-impl From<pipeline::Invalid> for Wrong {
-    fn from(invalid: pipeline::Invalid) -> Self {
-        Self { place: invalid.place, line: invalid.line, what: invalid.what, fix: invalid.fix }
-    }
-}
-
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.place)?;
@@ -261,7 +255,7 @@ fn dry_run(config: &Config, request: &Request, checked: &Intake, output: &Output
     let document = json!({
         "records": estimate.requests,
         "known": checked.skipped.total(),
-        "invalid": checked.invalid,
+        "invalid": checked.invalid.iter().cloned().map(Wrong::from).collect::<Vec<_>>(),
         "model": model,
         "batches": estimate.batches,
         "bytes": estimate.bytes,
