@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod laptop;
 mod large;
+mod lost_create;
 mod shape;
 
 /// The binary under test, on a folder of its own.

@@ -7,6 +7,7 @@
 mod database;
 mod memory;
 mod records;
+mod relay;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 pub use database::Database;
 pub use memory::{Peak, watch_memory};
 pub use records::write_records;
+pub use relay::{Loss, Relay};
 
 /// The binary with a data folder and an environment of its own.
 #[derive(Debug)]

@@ -68,7 +68,7 @@ fn show(values: &Values, origin: bool, output: &Output) {
         .map(|(setting, text, from)| {
             (
                 setting.name.to_owned(),
-                json!({ "value": text, "origin": from, "key": setting.key, "meaning": setting.meaning }),
+                json!({ "value": text, "origin": from, "key": setting.key, "default": setting.default, "meaning": setting.meaning }),
             )
         })
         .collect();

@@ -1,0 +1,98 @@
+//! A create that is lost on its way, or whose reply is: never repeated, always settled, paid once.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::Child;
+
+use testkit::{Loss, Overnight, Relay};
+
+/// A gateway in a process of its own, as the provider.
+struct Provider {
+    home: Overnight,
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let home = crate::overnight().with("GATEWAY_ADDR", "127.0.0.1:0");
+        let mut process = home.spawn(&["up", "--json"]);
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let up: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let url = up["gateway"].as_str().unwrap();
+        let address = url.trim_start_matches("http://").trim_end_matches("/v1").parse().unwrap();
+        Self { home, process, address }
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn client(relay: &Relay, unknown: &str) -> Overnight {
+    crate::overnight()
+        .with("OVERNIGHT_PROVIDER", "openai")
+        .with("OPENAI_API_KEY", "sk-test")
+        .with("OPENAI_BASE_URL", &relay.base_url())
+        .with("BATCH_POLL_INTERVAL_MS", "1000")
+        .with("BATCH_MAX_REQUESTS", "20")
+        .with("SUBMIT_UNKNOWN", unknown)
+}
+
+fn submit(overnight: &Overnight) -> testkit::Ran {
+    overnight.run(&["batch", "submit", "product-labeling", "--wait", "--files", &testkit::sample_issues()])
+}
+
+/// Whatever was lost: every request ran once, in batches of which no two are of one upload.
+fn paid_once(provider: &Provider, batches: i64) {
+    let ledger = provider.home.ledger();
+    assert_eq!(ledger.number("SELECT count(*) FROM served_runs"), 36);
+    assert_eq!(ledger.number("SELECT count(DISTINCT custom_id) FROM served_runs"), 36);
+    assert_eq!(ledger.number("SELECT count(*) FROM served_batches"), batches);
+}
+
+#[test]
+fn a_lost_reply_is_found_in_the_list() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Reply, 2);
+    // Even where the policy is to park: what is found needs no person.
+    let overnight = client(&relay, "park");
+    let _ = submit(&overnight).exits(0);
+    assert_eq!(relay.left(), 0);
+    paid_once(&provider, 2);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE upload > 1"), 0);
+}
+
+#[test]
+fn a_lost_request_is_fenced_and_sent_anew() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 1);
+    let overnight = client(&relay, "fence");
+    let _ = submit(&overnight).exits(0);
+    assert_eq!(relay.left(), 0);
+    paid_once(&provider, 2);
+    // The input file of the lost one is gone, and the batch went out under a new name.
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE upload = 2"), 1);
+    assert_eq!(
+        provider.home.ledger().number("SELECT count(*) FROM served_files WHERE deleted_at IS NOT NULL"),
+        1
+    );
+}
+
+#[test]
+fn a_lost_request_waits_for_a_person_where_that_is_the_policy() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    let overnight = client(&relay, "park");
+    let ran = submit(&overnight).exits(1);
+    assert!(ran.stderr.contains("waits for a person"), "{}", ran.stderr);
+    let job = overnight.only_job();
+    assert_eq!(job["state"], "parked");
+    let states = overnight.database().texts("SELECT DISTINCT state || ' ' || parked FROM batches");
+    assert_eq!(states, ["parked create_unknown"]);
+    assert_eq!(provider.home.ledger().number("SELECT count(*) FROM served_batches"), 0);
+}
