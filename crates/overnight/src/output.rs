@@ -124,6 +124,12 @@ pub(crate) fn money(money: Option<domain::Money>) -> String {
     money.map_or_else(|| "unknown".to_owned(), |money| money.to_string())
 }
 
+/// An instant where the person is, and in UTC.
+pub(crate) fn when(time: domain::Time, zone: chrono_tz::Tz) -> String {
+    let local = time.with_timezone(&zone);
+    format!("{} {zone} ({})", local.format("%a %Y-%m-%d %H:%M"), time.format("%H:%MZ"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +137,12 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(count), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn an_instant_is_shown_where_the_person_is() {
+        let time = "2026-11-24T01:00:00Z".parse().unwrap();
+        assert_eq!(when(time, chrono_tz::Europe::Berlin), "Tue 2026-11-24 02:00 Europe/Berlin (01:00Z)");
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use domain::{
-    BatchId, Claimed, Clock, Command, JobFact, JobId, JobPolicy, JobState, Kind, Lane, TaskId, decide_job,
+    AttemptEnd, BatchId, Claimed, Clock, Command, JobFact, JobId, JobPolicy, JobState, Kind, Lane, TaskId,
+    decide_job,
 };
 use store::{
     Accepted, BacklogTask, Commit, Find, NewJob, NewTask, PlanChunk, PlannedBatch, PlannedLine, RecordRow,
-    Release, SettleRules, Store, StoreOptions,
+    Release, SettleRules, SettledLine, Store, StoreOptions, Usage,
 };
 use tempfile::TempDir;
 
@@ -303,6 +304,33 @@ async fn a_missing_answer_is_an_outcome_and_is_written_once() {
     assert_eq!(store.job(job).await.unwrap().ended.missing, 3);
     let events = store.events(None, Some(job), 100).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.event_type == domain::EventType::TaskCompleted).count(), 3);
+}
+
+#[tokio::test]
+async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing() {
+    let (_folder, store) = open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let batch = store.batches(job).await.unwrap()[0].batch.id;
+    let line = |custom_id: &str| SettledLine {
+        custom_id: custom_id.to_owned(),
+        end: AttemptEnd::Succeeded,
+        http_status: Some(200),
+        request_id: None,
+        code: None,
+        message: None,
+        usage: Usage::default(),
+        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
+    };
+    let rules = SettleRules { max_attempts: 3, retry_paid: false };
+    let lines = vec![line("nobody"), line("acme_app_issue_1"), line("acme_app_issue_1")];
+    let tally = store.settle_lines(batch, job, lines, rules).await.unwrap();
+    assert_eq!((tally.settled, tally.repeated, tally.unexpected), (1, 1, 1));
+    // A chunk that is repeated after a crash changes nothing.
+    let again = store.settle_lines(batch, job, vec![line("acme_app_issue_1")], rules).await.unwrap();
+    assert_eq!((again.settled, again.repeated), (0, 1));
+    assert_eq!(store.job(job).await.unwrap().ended.succeeded, 1);
+    assert_eq!(store.results(job, None, false, 0, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Overnight {
         let quick = Self { binary: PathBuf::from(binary), folder, environment: Vec::new() };
         quick
             .with("BATCH_POLL_INTERVAL_MS", "50")
-            .with("SUBMIT_TIMEOUT_MS", "1000")
+            .with("SUBMIT_TIMEOUT_MS", "4000")
             .with("SUBMIT_SETTLE_MS", "200")
             .with("BATCH_TIMEZONE", "Europe/Berlin")
             .with("LOG_FORMAT", "text")

@@ -9,7 +9,7 @@ use crate::commands::details::job_document;
 use crate::commands::wait::bill;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::Output;
+use crate::output::{Output, when};
 use crate::progress::Standing;
 use crate::select;
 use crate::world::{Desk, World};
@@ -32,7 +32,7 @@ pub(crate) async fn run(
     output.result(&json!(document), || {
         let mut text = standing.line();
         if let (ShownState::Held(reason), Some(until)) = (standing.shown, standing.row.hold_until) {
-            text.push_str(&format!("  {} until {}", reason.as_str(), until.format("%Y-%m-%d %H:%MZ")));
+            text.push_str(&format!("  {} until {}", reason.as_str(), when(until, config.zone)));
         }
         if let Some(error) = &standing.row.last_error {
             text.push_str(&format!("\nlast error: {error}"));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use domain::{JobId, Kind};
+use domain::{JobId, Kind, ShownState};
 use pipeline::{Estimate, Intake, Request, Skipped, Source};
 use processor::Processor;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::cli::SubmitArgs;
 use crate::commands::wait;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, bytes, count, money};
+use crate::output::{Output, bytes, count, money, when};
 use crate::progress::{Until, Watched, watch};
 use crate::select;
 use crate::world::{Desk, World, hold, reach_first};
@@ -180,7 +180,7 @@ pub(crate) async fn accept_and_drive(
     let exit = if wait {
         wait::conclude(&desk, accepted.job, &watched, output).await?
     } else {
-        submitted(&desk, accepted.job, &watched, output).await?
+        submitted(config, &desk, accepted.job, &watched, output).await?
     };
     desk.store.close().await?;
     Ok(exit)
@@ -223,7 +223,13 @@ fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
     });
 }
 
-async fn submitted(desk: &Desk, job: JobId, watched: &Watched, output: &Output) -> Result<Exit, Trouble> {
+async fn submitted(
+    config: &Config,
+    desk: &Desk,
+    job: JobId,
+    watched: &Watched,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     let (row, shown, batches) = desk.store.job_shown(job).await?;
     let document = json!({
         "job_id": job,
@@ -233,9 +239,12 @@ async fn submitted(desk: &Desk, job: JobId, watched: &Watched, output: &Output) 
         "hold_until": row.hold_until,
     });
     output.result(&document, || {
-        let mut text = match row.hold_until {
-            Some(until) => format!("job {job} is held until {}\n", until.format("%Y-%m-%d %H:%MZ")),
-            None => format!("job {job} is {}\n", shown.as_str()),
+        let mut text = match (shown, row.hold_until) {
+            (ShownState::Held(_), Some(until)) => {
+                format!("job {job} is held until {}\n", when(until, config.zone))
+            }
+            (ShownState::Held(reason), None) => format!("job {job} is held: {}\n", reason.as_str()),
+            _ => format!("job {job} is {}\n", shown.as_str()),
         };
         text.push_str(&format!("  follow   overnight batch wait {job}\n"));
         text.push_str(&format!("  collect  overnight batch collect {job}"));
@@ -304,7 +313,7 @@ fn dry_run_text(config: &Config, request: &Request, checked: &Intake) -> String 
         config.prices.date
     ));
     if let Some((reason, until)) = request.hold {
-        let until = until.map_or_else(|| "a person starts it".to_owned(), |until| until.to_rfc3339());
+        let until = until.map_or_else(|| "a person starts it".to_owned(), |until| when(until, config.zone));
         text.push_str(&format!("Held      {}, until {until}\n", reason.as_str()));
     }
     text.push_str("Nothing was stored or sent.");
