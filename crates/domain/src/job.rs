@@ -287,8 +287,9 @@ impl ShownState {
         match state {
             JobState::Held(reason) => Self::Held(reason),
             JobState::Queued => Self::Queued,
-            JobState::Cancelling => Self::Cancelling,
             JobState::Ended(outcome) => Self::Ended(outcome),
+            JobState::Cancelling if batches.parked > 0 && batches.parked == batches.left() => Self::Parked,
+            JobState::Cancelling => Self::Cancelling,
             JobState::Active if batches.unsent > 0 => Self::Submitting,
             JobState::Active
                 if batches.open > 0 && batches.answered + batches.ended + batches.collecting == 0 =>

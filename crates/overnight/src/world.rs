@@ -35,17 +35,20 @@ impl Desk {
             Owned::ByUs(folder) => Ok(folder),
             Owned::ByOther(owner) => Err(owner),
         };
-        let migrate = folder.is_ok();
-        let store = open_store(config, migrate).await?;
-        Ok(Self { store, folder })
+        Self::with(config, folder).await
     }
 
     /// Opens the database for a command that changes it.
     pub(crate) async fn open_to_write(config: &Config, command: &str) -> Result<Self, Trouble> {
-        if let Owned::ByOther(owner) = DataFolder::take(&config.data_dir, command)? {
-            return Err(taken(&config.data_dir, &owner));
+        match DataFolder::take(&config.data_dir, command)? {
+            Owned::ByUs(folder) => Self::with(config, Ok(folder)).await,
+            Owned::ByOther(owner) => Err(taken(&config.data_dir, &owner)),
         }
-        Self::open(config, command).await
+    }
+
+    async fn with(config: &Config, folder: Result<DataFolder, String>) -> Result<Self, Trouble> {
+        let store = open_store(config, folder.is_ok()).await?;
+        Ok(Self { store, folder })
     }
 
     /// Whether another process owns the folder and does the work.
