@@ -30,6 +30,10 @@ const BUSY: Duration = Duration::from_secs(10);
 /// Readers beside the one writer.
 const CONNECTIONS: u32 = 4;
 
+/// Statements that a connection keeps prepared. Those of many rows are long, and each number of rows is another
+/// one: a large cache would fill with them.
+const STATEMENTS: usize = 16;
+
 /// A handle on the database; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -48,6 +52,7 @@ impl Store {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY)
+                .statement_cache_capacity(STATEMENTS)
         });
         let connection = Database::connect(options).await.map_err(failed("open"))?;
         let scripts = SCRIPTS.iter().map(|(version, name, script)| {
