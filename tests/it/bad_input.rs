@@ -194,10 +194,13 @@ fn a_newer_schema_is_refused() {
 
 #[test]
 fn impossible_settings_are_refused_together() {
-    let overnight = crate::overnight().with("BATCH_MAX_REQUESTS", "60000").with("BATCH_OVERNIGHT_HOUR", "24");
+    let overnight = crate::overnight()
+        .with("BATCH_MAX_REQUESTS", "60000")
+        .with("BATCH_OVERNIGHT_HOUR", "24")
+        .with("LOG_FORMAT", "xml");
     let ran = overnight.run(&["config", "check", "--json"]).exits(78);
     let errors = ran.json()["errors"].as_array().unwrap().len();
-    assert_eq!(errors, 2, "{}", ran.stdout);
+    assert_eq!(errors, 3, "{}", ran.stdout);
     let open = crate::overnight().with("GATEWAY_ADDR", "0.0.0.0:8083").run(&["config", "check"]).exits(78);
     assert!(open.stdout.contains("GATEWAY_API_KEY"), "{}", open.stdout);
 }

@@ -70,6 +70,14 @@ fn a_night_works_the_backlog_and_writes_back() {
     // The next night finds nothing left.
     let next = overnight.run(&["schedule", "run"]).exits(0);
     assert!(next.stdout.contains("no pending task"), "{}", next.stdout);
+    // What the platform makes pending again is worked again, though it was answered before.
+    database.run("UPDATE tasks SET status = 'pending' WHERE id LIKE '%_issue_41'");
+    let again = overnight.run(&["schedule", "run", "--json"]).exits(0);
+    assert_eq!(again.json()["jobs"][0]["tasks"]["succeeded"], 1, "{}", again.stdout);
+    // Where nothing may be sent, jobs are held and nobody waits for them.
+    database.run("UPDATE tasks SET status = 'pending' WHERE id LIKE '%_issue_41'");
+    let held = overnight.run(&["schedule", "run", "--set", "ENABLE_BATCH_API=false"]).exits(0);
+    assert!(held.stdout.contains("the jobs are held"), "{}", held.stdout);
 }
 
 #[test]

@@ -25,7 +25,7 @@ Exit codes:
   4    the provider refused the key
   5    the awaited job ended failed, expired or cancelled
   6    the awaited job ended completed_with_errors, or records were left out with --skip-invalid
-  8    batch status --exit-status: not finished yet
+  8    not finished yet (batch status --exit-status, batch collect)
   69   the provider or the database can't be reached
   78   invalid or missing configuration
   130  interrupted; the job stays where it is and goes on with the next command";

@@ -126,8 +126,21 @@ pub(crate) async fn reach_first(config: &Config) -> Result<(), Trouble> {
     }
 }
 
+/// Asks the provider whether it is there, and does no work.
+pub(crate) async fn ping(config: &Config) -> Result<openai::Ping, Trouble> {
+    let gateway = match config.provider {
+        Provider::Sim => Some(start_gateway(config, false).await?),
+        Provider::OpenAi => None,
+    };
+    let ping = client(config, gateway.as_ref())?.ping().await;
+    if let Some(gateway) = gateway {
+        gateway.shutdown().await;
+    }
+    ping.map_err(|error| unreachable_provider(&error))
+}
+
 /// What stands between us and the provider.
-pub(crate) fn unreachable_provider(error: &openai::CallError) -> Trouble {
+fn unreachable_provider(error: &openai::CallError) -> Trouble {
     let exit = if error.is_auth() { Exit::Auth } else { Exit::Unreachable };
     let fix = if error.is_auth() { "check OPENAI_API_KEY" } else { "check OPENAI_BASE_URL and the network" };
     Trouble::caused(exit, error).fix(fix)

@@ -35,9 +35,9 @@ pub enum Release {
 }
 
 /// A job is run by the provider that it was submitted to, and by no other: whoever submitted it said who may
-/// spend money on it.
+/// spend money on it. Jobs that have ended count, too: a batch that turns up late is still to be cancelled.
 fn of_provider(parameter: &str) -> String {
-    format!("job_id IN (SELECT id FROM batch_jobs WHERE ended_at IS NULL AND provider = {parameter})")
+    format!("job_id IN (SELECT id FROM batch_jobs WHERE provider = {parameter})")
 }
 
 impl Store {

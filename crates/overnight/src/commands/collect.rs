@@ -90,7 +90,12 @@ async fn write_all(
         let Some(last) = page.last() else { return Ok(tally) };
         seq = last.seq;
         for result in &page {
-            sink.write(row, result).map_err(Trouble::other)?;
+            match sink.write(row, result) {
+                Ok(()) => {}
+                // The reader has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(tally),
+                Err(error) => return Err(Trouble::other(error)),
+            }
             if result.state == TaskState::Succeeded { tally.succeeded += 1 } else { tally.others += 1 }
         }
     }
@@ -160,7 +165,7 @@ impl Sink {
                 }
             }
             Self::Lines(lines) => writeln!(lines, "{}", document(row, result)),
-            Self::Table(table) => table.write_record(cells(result)).map_err(io::Error::other),
+            Self::Table(table) => table.write_record(cells(result)).map_err(io::Error::from),
         }
     }
 
@@ -171,7 +176,10 @@ impl Sink {
             Self::Lines(lines) => lines.flush(),
             Self::Table(table) => table.flush(),
         };
-        flushed.map_err(Trouble::other)
+        match flushed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Trouble::other(error)),
+            _ => Ok(()),
+        }
     }
 }
 

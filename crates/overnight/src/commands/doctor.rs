@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
-use crate::world::{Desk, World, tonight, unreachable_provider};
+use crate::world::{Desk, ping, tonight};
 
 /// A clock further off than this makes times in logs and events misleading.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -63,11 +63,8 @@ async fn provider(config: &Config, desk: Desk) -> Result<String, Trouble> {
     if desk.is_elsewhere() {
         return Ok("another process runs the stages; it talks to the provider".to_owned());
     }
-    let world = World::start(config, desk, false).await?;
-    let ping = world.context.openai.ping().await;
-    let now = world.context.store.clock().now();
-    world.stop().await?.store.close().await?;
-    let ping = ping.map_err(|error| unreachable_provider(&error))?;
+    let now = desk.store.clock().now();
+    let ping = ping(config).await?;
     let skew = ping
         .date
         .as_deref()

@@ -84,7 +84,9 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
         (backlog(&desk, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
     };
     let request = request(config, processor, source, label, kind, arguments.tonight)?;
-    let request = Request { again: arguments.again, ..request };
+    // A backlog task that is pending is wanted, whatever was answered before.
+    let again = arguments.again || !arguments.task_ids.is_empty();
+    let request = Request { again, ..request };
     let checked = check(&desk.store, &request, arguments.skip_invalid, output).await?;
     if arguments.dry_run {
         dry_run(config, &request, &checked, output);

@@ -116,49 +116,62 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&mut self, environment: &BTreeMap<String, String>) -> Option<Config> {
         let provider: Option<Provider> = self.parsed(name::OVERNIGHT_PROVIDER);
-        let sim = provider == Some(Provider::Sim);
+        let simulated = provider == Some(Provider::Sim);
         // Against a simulated provider waiting is waste.
-        let or = |real: u64, simulated: u64| if sim { simulated } else { real };
+        let or = |real: u64, quick: u64| if simulated { quick } else { real };
         let poll_from = or(1_000, 10);
         let poll_ms = self.number_or(name::BATCH_POLL_INTERVAL_MS, poll_from, 3_600_000, or(60_000, 1_000));
         let timeout_ms = self.number_or(name::SUBMIT_TIMEOUT_MS, 100, 600_000, or(90_000, 5_000));
         let settle_ms = self.number_or(name::SUBMIT_SETTLE_MS, 0, 86_400_000, or(900_000, 1_000));
-        let unknown = self.unknown(sim);
+        let unknown = self.unknown(simulated);
         let max_requests = self.number(name::BATCH_MAX_REQUESTS, 1, u64::from(wire::MAX_REQUESTS));
         let max_bytes = self.number(name::BATCH_MAX_FILE_BYTES, 1, wire::MAX_INPUT_BYTES);
         let attempts = self.number(name::BATCH_TASK_MAX_ATTEMPTS, 1, 10);
         let hour = self.number(name::BATCH_OVERNIGHT_HOUR, 0, 23);
         let data_dir = PathBuf::from(self.text(name::OVERNIGHT_DATA_DIR)?);
+        // Everything is read before anything is missed, so that a person is told all that is wrong at once.
+        let enabled = self.parsed(name::ENABLE_BATCH_API);
+        let auto_overnight = self.parsed(name::BATCH_AUTO_OVERNIGHT);
+        let zone = self.zone(environment);
+        let overnight_max_tasks = self.number(name::BATCH_OVERNIGHT_MAX_TASKS, 1, 1_000_000);
+        let prices = self.prices();
+        let database_url = self.database_url(&data_dir);
+        let gateway_addr = self.parsed(name::GATEWAY_ADDR);
+        let sim = self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default());
+        let openai_url = self.parsed(name::OPENAI_BASE_URL);
+        let openai_key = self.openai_key(simulated);
+        let log_filter = self.text(name::LOG_LEVEL);
+        let log_format = self.log_format();
+        let crash = self.crash();
+        let retry = self.choice(name::BATCH_RETRY, &["now", "tonight"]);
+        let retry_paid: Option<bool> = self.parsed(name::BATCH_RETRY_PAID);
         let config = Config {
-            enabled: self.parsed(name::ENABLE_BATCH_API)?,
-            auto_overnight: self.parsed(name::BATCH_AUTO_OVERNIGHT)?,
+            enabled: enabled?,
+            auto_overnight: auto_overnight?,
             overnight_hour: u8::try_from(hour?).ok()?,
-            zone: self.zone(environment)?,
+            zone: zone?,
             limits: Limits { max_requests: u32::try_from(max_requests?).ok()?, max_bytes: max_bytes? },
             poll_interval: Duration::from_millis(poll_ms?),
-            rules: SettleRules {
-                max_attempts: u32::try_from(attempts?).ok()?,
-                retry_paid: self.parsed(name::BATCH_RETRY_PAID)?,
-            },
-            retry_tonight: self.choice(name::BATCH_RETRY, &["now", "tonight"])? == "tonight",
-            overnight_max_tasks: self.number(name::BATCH_OVERNIGHT_MAX_TASKS, 1, 1_000_000)?,
-            prices: self.prices()?,
+            rules: SettleRules { max_attempts: u32::try_from(attempts?).ok()?, retry_paid: retry_paid? },
+            retry_tonight: retry? == "tonight",
+            overnight_max_tasks: overnight_max_tasks?,
+            prices: prices?,
             unknown: unknown?,
             create_within: Duration::from_millis(timeout_ms?),
             settle: SettleWindow { looks: 3, over: Duration::from_millis(settle_ms?) },
             provider: provider?,
-            database_url: self.database_url(&data_dir)?,
+            database_url: database_url?,
             processors_dir: PathBuf::from(self.text(name::OVERNIGHT_PROCESSORS_DIR)?),
-            gateway_addr: self.parsed(name::GATEWAY_ADDR)?,
+            gateway_addr: gateway_addr?,
             gateway_api_key: self.text(name::GATEWAY_API_KEY),
-            sim: self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default())?,
-            openai_url: self.parsed(name::OPENAI_BASE_URL)?,
-            openai_key: self.openai_key(sim)?,
+            sim: sim?,
+            openai_url: openai_url?,
+            openai_key: openai_key?,
             openai_org: self.text(name::OPENAI_ORG_ID),
             openai_project: self.text(name::OPENAI_PROJECT_ID),
-            log_filter: self.text(name::LOG_LEVEL)?,
-            log_format: self.log_format()?,
-            crash: self.crash()?,
+            log_filter: log_filter?,
+            log_format: log_format?,
+            crash: crash?,
             data_dir,
         };
         self.beyond_loopback(&config);

@@ -42,7 +42,7 @@ settings! {
     BATCH_OVERNIGHT_HOUR, "batch.overnight_hour", "2", "local hour at which the night begins, 0 to 23";
     BATCH_MAX_REQUESTS, "batch.max_requests", "1000", "requests per batch, 1 to 50000 (OpenAI's limit)";
     BATCH_POLL_INTERVAL_MS, "batch.poll_interval_ms", "",
-        "milliseconds between two looks at an open batch, 1000 to 3600000; unset: 60000, and 1000 with the simulated provider";
+        "milliseconds between two looks at an open batch, 1000 (simulated: 10) to 3600000; unset: 60000 (simulated: 1000)";
     BATCH_TIMEZONE, "batch.timezone", "", "IANA time zone of the hour above; unset: TZ, else the system's";
     BATCH_MAX_FILE_BYTES, "batch.max_file_bytes", "190000000", "bytes of an input file, at most 200000000 (OpenAI's limit)";
     BATCH_TASK_MAX_ATTEMPTS, "batch.task_max_attempts", "3", "automatic attempts per task, 1 to 10";
