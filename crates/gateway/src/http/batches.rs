@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use bytes::Bytes;
-use wire::{Batch, BatchStatus, List};
+use wire::{Batch, BatchStatus, List, RequestCounts};
 
 use super::create;
 use super::query::{self, Query};
@@ -24,7 +24,21 @@ pub(super) async fn create(
     let body = body.map_err(|error| Refusal::bad(error.body_text()))?;
     let new = create::read(&body)?;
     app.store.add_batch(&new, clock::now()).await?;
-    let batch = find(&app, &new.id).await?;
+    // The runner may have begun by now; the answer is the batch as it was created.
+    let batch = Batch {
+        status: BatchStatus::Validating,
+        model: None,
+        errors: None,
+        output_file_id: None,
+        error_file_id: None,
+        in_progress_at: None,
+        finalizing_at: None,
+        completed_at: None,
+        failed_at: None,
+        request_counts: Some(RequestCounts::default()),
+        usage: None,
+        ..find(&app, &new.id).await?
+    };
     app.ring();
     tracing::info!(batch.id = batch.id, endpoint = batch.endpoint, "batch created");
     Ok(Json(batch))
