@@ -70,13 +70,13 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         Err(failure) => return Err(failure),
     };
     crash::pass(Point::UploadAfter);
-    // An earlier try left the file, so it may have gone further than its record says.
+    // An earlier try left the file, so it may have gone further than its record says. A batch that failed
+    // its validation never ran: it changes nothing, and the create goes out.
     if uploaded.found
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
+        && conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?
     {
-        return Ok(Handled::if_changed(
-            conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?,
-        ));
+        return Ok(Handled::Answered);
     }
     let sent_by = Instant::now() + context.config.create_within / 2;
     let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
