@@ -211,7 +211,8 @@ CREATE TABLE orders (
     sends BIGINT NOT NULL DEFAULT 0,
     lease_until {{ time }},
     fence BIGINT NOT NULL DEFAULT 0,     -- rises with every claim
-    failures BIGINT NOT NULL DEFAULT 0,
+    failures BIGINT NOT NULL DEFAULT 0,  -- of its handler
+    outages BIGINT NOT NULL DEFAULT 0,   -- in a row: the world was to blame
     last_error TEXT
 );
 CREATE INDEX orders_due ON orders (lane, send_at);

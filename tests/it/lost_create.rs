@@ -96,3 +96,24 @@ fn a_lost_request_waits_for_a_person_where_that_is_the_policy() {
     assert_eq!(states, ["parked create_unknown"]);
     assert_eq!(provider.home.ledger().number("SELECT count(*) FROM served_batches"), 0);
 }
+
+#[test]
+fn a_person_who_has_looked_may_send_it_anew() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    let overnight = client(&relay, "park");
+    let _ = submit(&overnight).exits(1);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let details = overnight.run(&["batch", "details", &job]).exits(0).stdout;
+    assert!(details.contains("waits for a person (create_unknown)"), "{details}");
+    assert!(details.contains(&format!("overnight batch resolve {job}")), "{details}");
+    // Looking once more finds nothing: it waits again.
+    let _ = overnight.run(&["batch", "resolve", &job, "try-again"]).exits(0);
+    let _ = overnight.run(&["batch", "wait", &job]).exits(1);
+    let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(0);
+    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+    paid_once(&provider, 2);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE upload = 2"), 2);
+    // There is nothing left to decide.
+    let _ = overnight.run(&["batch", "resolve", &job, "give-up"]).exits(1);
+}

@@ -9,6 +9,7 @@ mod faults;
 mod laptop;
 mod large;
 mod lost_create;
+mod parked;
 mod shape;
 
 /// The binary under test, on a folder of its own.

@@ -16,10 +16,16 @@ words! {
         JobCompleted = "job.completed.v1",
         /// A task reached its one outcome.
         TaskCompleted = "task.completed.v1",
+        /// An attempt that had ended without an answer was answered after all; the task keeps its outcome.
+        TaskAnsweredLate = "task.answered_late.v1",
         /// A provider batch exists.
         BatchCreated = "batch.created.v1",
         /// A batch waits for a person.
         BatchParked = "batch.parked.v1",
+        /// A person decided about a batch that waited for one.
+        BatchResolved = "batch.resolved.v1",
+        /// The provider had a second batch of the same requests.
+        BatchSpareFound = "batch.spare_found.v1",
         /// The provider reports another status.
         BatchStatusChanged = "batch.status_changed.v1",
     }

@@ -288,7 +288,7 @@ impl ShownState {
             JobState::Held(reason) => Self::Held(reason),
             JobState::Queued => Self::Queued,
             JobState::Ended(outcome) => Self::Ended(outcome),
-            JobState::Cancelling if batches.parked > 0 && batches.parked == batches.left() => Self::Parked,
+            JobState::Cancelling if batches.stuck > 0 && batches.stuck == batches.left() => Self::Parked,
             JobState::Cancelling => Self::Cancelling,
             JobState::Active if batches.unsent > 0 => Self::Submitting,
             JobState::Active

@@ -22,7 +22,7 @@ mod words;
 
 pub use batch::{
     Absence, AttemptEffect, BadLine, Batch, BatchDecision, BatchState, CreateDoubt, CreateKey, End, Fact,
-    Loss, Parked, Policy, Refusal, Remote, Seen, SettleWindow, UnknownCreate, ValidationFailure,
+    Loss, Parked, Policy, Refusal, Remote, Resolution, Seen, SettleWindow, UnknownCreate, ValidationFailure,
     decide as decide_batch,
 };
 pub use class::{ErrorClass, Retry};

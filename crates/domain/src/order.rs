@@ -115,6 +115,9 @@ pub struct Claimed {
     pub fence: i64,
     /// How often a handler failed on it, apart from how often it was started.
     pub failures: u32,
+    /// How often in a row something outside was to blame: such failures use up nobody's patience, and rest
+    /// longer and longer.
+    pub outages: u32,
 }
 
 /// What the entity waits for after a decision.

@@ -65,6 +65,9 @@ pub struct BatchTally {
     pub collecting: u64,
     /// Waiting for a person.
     pub parked: u64,
+    /// The ones among them that a cancel has reached: it could not end them.
+    #[serde(skip)]
+    pub stuck: u64,
     /// Ended.
     pub ended: u64,
     /// Lines that the provider says are answered, in open batches.

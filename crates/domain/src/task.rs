@@ -51,6 +51,14 @@ words! {
     }
 }
 
+impl AttemptState {
+    /// Whether it ended without an answer, so that one that comes later is news.
+    #[must_use]
+    pub fn is_without_answer(self) -> bool {
+        matches!(self, Self::Expired | Self::Cancelled | Self::Missing | Self::Superseded)
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptEnd {

@@ -38,7 +38,7 @@ impl Client {
     async fn fetch(&self, call: &Call, half: &Path, path: &Path) -> Result<Downloaded, CallError> {
         let torn = |message: String| self.error(call, Class::Retryable, message);
         let disk =
-            |error: std::io::Error| self.error(call, Class::Refused, format!("{}: {error}", half.display()));
+            |error: std::io::Error| self.error(call, Class::Local, format!("{}: {error}", half.display()));
         let mut response = self.send_ok(call, call.request(&self.http, &self.config)).await?;
         let length = response.content_length();
         let mut file = tokio::fs::File::create(half).await.map_err(disk)?;

@@ -14,6 +14,8 @@ pub enum Class {
     Retryable,
     /// It left, and nobody knows what became of it.
     Ambiguous,
+    /// The provider answered, and this machine couldn't keep the answer: a full disk, say.
+    Local,
 }
 
 /// A call that failed. Its text never holds a body or a key.

@@ -171,6 +171,31 @@ pub(crate) enum BatchCommand {
         /// A job's id, or the beginning of one
         job: String,
     },
+    /// Decide about a job's batches that wait for a person
+    Resolve(ResolveArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ResolveArgs {
+    /// A job's id, or the beginning of one
+    pub(crate) job: String,
+    /// What is decided
+    #[arg(value_enum)]
+    pub(crate) resolution: ResolveAs,
+    /// Only this batch, by its number within the job; left out: all that are parked
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResolveAs {
+    /// What was in the way is mended
+    TryAgain,
+    /// You have looked: the provider never created it. It is submitted as a new upload; if it was created after
+    /// all, it is paid twice
+    NotCreated,
+    /// Its results are not coming: its requests end as missing, at unknown cost
+    GiveUp,
 }
 
 #[derive(Args)]

@@ -96,6 +96,9 @@ impl World {
         let context =
             Context::new(desk.store.clone(), client, queue::Queue::memory(), pipeline_config(config));
         pipeline::release_disabled(&context).await?;
+        // Whoever starts a process has mended what made submits rest, or wants to know.
+        desk.store.wake_submits(config.provider.as_str()).await?;
+        pipeline::tidy_spool(&context).await?;
         let engine = Engine::start(&context);
         Ok(Self { context, gateway, engine, desk })
     }

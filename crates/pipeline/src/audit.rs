@@ -6,6 +6,7 @@ use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::reconcile;
 use crate::seen::{conclude, seen};
 use crate::submit::{BATCH, INSTANCE};
 
@@ -63,9 +64,7 @@ async fn known(context: &Context, batch: &wire::Batch) -> Result<bool, Failure> 
         Some(provider_id) if provider_id == batch.id => {}
         // An upload before the one that is open: what it was, it has been settled.
         Some(_) if batch.status.is_terminal() => {}
-        Some(provider_id) => {
-            tracing::error!(batch.id = %id, provider.id = batch.id, open = provider_id, "the provider has a second batch");
-        }
+        Some(_) => reconcile::deal_with_second(context, id, &seen(batch)).await?,
         None if batch.status == BatchStatus::Failed => {}
         None => {
             if conclude(context, id, &Fact::Observed(seen(batch)), None, "audit").await? {

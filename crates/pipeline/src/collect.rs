@@ -29,21 +29,19 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let row = context.store.batch(id).await?;
     let batch = &row.batch;
     let BatchState::Collecting { .. } = batch.state else { return Ok(Handled::Nothing) };
-    let files = match download(context, batch).await {
-        Ok(files) => files,
-        Err(Failure::Provider(error)) if error.is_not_found() && claimed.failures + 1 >= LOOKS => {
-            return Ok(Handled::if_changed(
-                conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?,
-            ));
-        }
-        Err(failure) => return Err(failure),
-    };
+    let patient = claimed.failures + 1 < LOOKS;
+    let Download { files, gone } = download(context, batch, patient).await?;
     crash::pass(Point::CollectAfterDownload);
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
     let mut tally = ChunkTally::default();
     for file in &files {
         tally.add(settle_file(context, &job, batch, file, &reader).await?);
+    }
+    if gone {
+        // What the other file says is settled; what this one said waits for a person.
+        let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?;
+        return Ok(Handled::if_changed(changed));
     }
     let mut missing = 0;
     while let Some(part) = context.store.settle_missing(id, batch.job, context.config.rules).await? {
@@ -54,28 +52,76 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let changed = conclude(context, id, &Fact::Collected, Some(claimed), "collect").await?;
     crash::pass(Point::CollectAfterCommit);
     for file in &files {
-        if let Err(error) = tokio::fs::remove_file(file).await {
-            tracing::warn!(file = %file.display(), error = %error, "spooled result file stays");
-        }
+        remove(file).await;
     }
     Ok(Handled::if_changed(changed))
 }
 
-/// Fetches the files that the provider names; each is whole or not there.
-async fn download(context: &Context, batch: &Batch) -> Result<Vec<PathBuf>, Failure> {
+/// Removes what a process that died has left in the spool. What is still to be collected is fetched anew in
+/// any case, over what may be there.
+///
+/// # Errors
+/// A database that fails.
+pub async fn tidy_spool(context: &Context) -> Result<(), Failure> {
+    let Ok(mut folder) = tokio::fs::read_dir(&context.config.spool).await else { return Ok(()) };
+    while let Ok(Some(entry)) = folder.next_entry().await {
+        let name = entry.file_name();
+        let Some(batch) = name.to_str().and_then(batch_of) else { continue };
+        let row = context.store.try_batch(batch).await?;
+        if !row.is_some_and(|row| matches!(row.batch.state, BatchState::Collecting { .. })) {
+            remove(&entry.path()).await;
+        }
+    }
+    Ok(())
+}
+
+async fn remove(file: &Path) {
+    if let Err(error) = tokio::fs::remove_file(file).await {
+        tracing::warn!(file = %file.display(), error = %error, "spooled result file stays");
+    }
+}
+
+/// The name in the spool of a result file.
+fn spooled(batch: BatchId, kind: &str) -> String {
+    format!("{batch}-{kind}.jsonl")
+}
+
+/// The batch whose result file has this name in the spool.
+fn batch_of(name: &str) -> Option<BatchId> {
+    let name = name.strip_suffix(".part").unwrap_or(name);
+    let id = name.strip_suffix("-output.jsonl").or_else(|| name.strip_suffix("-error.jsonl"))?;
+    id.parse().ok().map(BatchId)
+}
+
+/// What could be had of a batch's result files.
+struct Download {
+    files: Vec<PathBuf>,
+    /// A file that the provider names, and doesn't have.
+    gone: bool,
+}
+
+/// Fetches the files that the provider names; each is whole or not there. While we are `patient`, one that
+/// the provider doesn't have is a failure like others.
+async fn download(context: &Context, batch: &Batch, patient: bool) -> Result<Download, Failure> {
     let spool = &context.config.spool;
     tokio::fs::create_dir_all(spool)
         .await
         .map_err(|source| Failure::File { what: format!("can't make {}", spool.display()), source })?;
-    let mut files = Vec::new();
+    let mut download = Download { files: Vec::new(), gone: false };
     let named = [("output", &batch.remote.output_file_id), ("error", &batch.remote.error_file_id)];
     for (kind, file_id) in named {
         let Some(file_id) = file_id else { continue };
-        let path = spool.join(format!("{}-{kind}.jsonl", batch.id));
-        context.openai.download_to(file_id, &path).await?;
-        files.push(path);
+        let path = spool.join(spooled(batch.id, kind));
+        match context.openai.download_to(file_id, &path).await {
+            Ok(_) => download.files.push(path),
+            Err(error) if error.is_not_found() && !patient => {
+                tracing::error!(batch.id = %batch.id, file.id = file_id, "the provider doesn't have the {kind} file any more");
+                download.gone = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(files)
+    Ok(download)
 }
 
 async fn settle_file(

@@ -37,16 +37,31 @@ impl Failure {
     /// Whether the world outside is to blame: such failures use up nobody's patience.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::Store(_) => true,
+            // A row that is missing or can't be read is no better a minute later.
+            Self::Store(StoreError::Missing { .. } | StoreError::Row { .. }) | Self::Fault(_) => false,
+            // A disk that is full is emptied by somebody.
+            Self::Store(_) | Self::File { .. } => true,
             Self::Provider(error) => {
                 error.is_auth() || error.is_quota() || error.class() != openai::Class::Refused
             }
-            Self::File { .. } | Self::Fault(_) => false,
         }
     }
 
     /// How long the provider asks to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Self::Provider(error) = self { error.retry_after() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_parks_nothing_and_a_broken_row_does() {
+        let disk = Failure::File { what: "can't write".to_owned(), source: std::io::Error::other("full") };
+        assert!(disk.is_outage());
+        let row = StoreError::Missing { table: "batch", id: String::new() };
+        assert!(!Failure::Store(row).is_outage());
     }
 }

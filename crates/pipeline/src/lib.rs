@@ -20,15 +20,18 @@ mod plan;
 mod poll;
 mod reconcile;
 mod relay;
+mod resolve;
 mod seen;
 mod settle;
 mod submit;
 mod word;
 mod worker;
 
+pub use collect::tidy_spool;
 pub use context::{Context, PipelineConfig, Provider};
 pub use engine::Engine;
 pub use estimate::Estimate;
 pub use failure::Failure;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
+pub use resolve::resolve;
 pub use word::{cancel_job, release_disabled};

@@ -5,6 +5,7 @@ use domain::{BatchId, BatchState, Claimed, Fact};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::reconcile::ask_to_stop;
 use crate::seen::{conclude, seen};
 use crate::worker::Handled;
 
@@ -15,7 +16,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let row = context.store.batch(id).await?;
     let BatchState::Open { provider_id } = &row.batch.state else { return Ok(Handled::Nothing) };
     if row.batch.cancel && !matches!(row.batch.remote.status.as_deref(), Some("cancelling" | "cancelled")) {
-        cancel(context, provider_id).await?;
+        ask_to_stop(context, provider_id).await?;
     }
     let fact = match context.openai.batch(provider_id).await {
         Ok(batch) => Fact::Observed(seen(&batch)),
@@ -25,16 +26,4 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     crash::pass(Point::PollAfterLook);
     let changed = conclude(context, id, &fact, Some(claimed), "poll").await?;
     Ok(Handled::if_changed(changed))
-}
-
-/// Asks the provider to stop. A batch that has ended meanwhile can't be cancelled, and needn't be.
-async fn cancel(context: &Context, provider_id: &str) -> Result<(), Failure> {
-    match context.openai.cancel_batch(provider_id).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.class() == openai::Class::Refused && !error.is_auth() => {
-            tracing::debug!(provider.id = provider_id, error = %error, "cancel was refused");
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
 }

@@ -1,11 +1,11 @@
 //! What became of a create: asked of the provider, never guessed.
 
-use domain::{BatchId, CreateKey, Fact};
+use domain::{BatchId, CreateKey, Fact, Seen};
 use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::seen::seen;
+use crate::seen::{conclude, seen};
 use crate::submit::{BATCH, UPLOAD};
 
 /// Looks for the batch in a complete walk of the provider's list.
@@ -19,12 +19,12 @@ pub(crate) async fn look(context: &Context, id: BatchId, key: &CreateKey) -> Res
 /// since each of them names what only we have.
 pub(crate) async fn find(
     context: &Context,
-    id: BatchId,
+    batch: BatchId,
     upload: u32,
     file_id: &str,
 ) -> Result<Option<wire::Batch>, Failure> {
     let mut found = Vec::new();
-    let (id, upload) = (id.to_string(), upload.to_string());
+    let (id, upload) = (batch.to_string(), upload.to_string());
     context
         .openai
         .each_batch(|batch| {
@@ -44,10 +44,44 @@ pub(crate) async fn find(
     let mut found = found.into_iter();
     let kept = found.next();
     for spare in found.filter(|batch| !batch.status.is_terminal()) {
-        tracing::error!(batch.id = %id, provider.id = spare.id, "the provider has a second batch; it is cancelled");
-        context.openai.cancel_batch(&spare.id).await?;
+        cancel_spare(context, batch, &spare.id).await?;
     }
     Ok(kept)
+}
+
+/// What was seen changed nothing: where that is because another batch of ours is open, this one is a second
+/// one of the same requests, and shall stop.
+pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen) -> Result<(), Failure> {
+    let row = context.store.batch(id).await?;
+    let Some(ours) = row.batch.state.provider_id().filter(|ours| *ours != seen.provider_id) else {
+        return Ok(());
+    };
+    if seen.end.is_some() || seen.refusal.is_some() {
+        tracing::warn!(batch.id = %id, ours, second = seen.provider_id, "the provider had a second batch; it has ended");
+        return Ok(());
+    }
+    cancel_spare(context, id, &seen.provider_id).await
+}
+
+/// Asks for a second batch to stop, and says so: it names what only we have, so it is ours to cancel.
+async fn cancel_spare(context: &Context, id: BatchId, provider_id: &str) -> Result<(), Failure> {
+    tracing::error!(batch.id = %id, provider.id = provider_id, "the provider has a second batch; it is cancelled");
+    ask_to_stop(context, provider_id).await?;
+    let fact = Fact::SpareFound { provider_id: provider_id.to_owned() };
+    conclude(context, id, &fact, None, "spare").await?;
+    Ok(())
+}
+
+/// Asks the provider to stop a batch. One that has ended meanwhile can't be cancelled, and needn't be.
+pub(crate) async fn ask_to_stop(context: &Context, provider_id: &str) -> Result<(), Failure> {
+    match context.openai.cancel_batch(provider_id).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.class() == openai::Class::Refused && !error.is_auth() => {
+            tracing::debug!(provider.id = provider_id, error = %error, "cancel was refused");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Deletes the input file, so that a create which is still on its way can't run.

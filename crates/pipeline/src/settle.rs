@@ -12,7 +12,7 @@ use crate::worker::Handled;
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Result<Handled, Failure> {
     let row = context.store.job(id).await?;
     match row.job.state {
-        JobState::Active => {}
+        JobState::Active => watch_over(context, id).await?,
         JobState::Cancelling => cancel_rest(context, id).await?,
         JobState::Held(_) | JobState::Queued | JobState::Ended(_) => return Ok(Handled::Nothing),
     }
@@ -39,6 +39,16 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
     Ok(Handled::Answered)
 }
 
+/// Sees that every batch of the job waits for somebody.
+async fn watch_over(context: &Context, id: JobId) -> Result<(), Failure> {
+    let lost = context.store.place_lost_orders(id).await?;
+    if lost > 0 {
+        tracing::error!(job.id = %id, batches = lost, "batches waited for nobody; this is a bug");
+        context.ring();
+    }
+    Ok(())
+}
+
 /// Calls off what a cancelled job still has.
 async fn cancel_rest(context: &Context, id: JobId) -> Result<(), Failure> {
     for row in context.store.batches(id).await? {
@@ -47,5 +57,5 @@ async fn cancel_rest(context: &Context, id: JobId) -> Result<(), Failure> {
         }
     }
     while context.store.cancel_unplanned(id).await? > 0 {}
-    Ok(())
+    watch_over(context, id).await
 }

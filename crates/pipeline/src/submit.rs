@@ -64,7 +64,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         Ok(uploaded) => uploaded,
         Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
             return Ok(Handled::if_changed(
-                conclude(context, id, &refused(&error), Some(claimed), "upload").await?,
+                conclude(context, id, &refused(row.batch.upload, &error), Some(claimed), "upload").await?,
             ));
         }
         Err(failure) => return Err(failure),
@@ -93,7 +93,11 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     crash::pass(Point::CreateAfterIntent);
     let fact = create(context, &row, &file, &tag, uploaded.file_id, sent_by).await;
     crash::pass(Point::CreateAfterReply);
-    conclude(context, id, &fact, None, "create").await?;
+    if !conclude(context, id, &fact, None, "create").await?
+        && let Fact::Observed(created) = &fact
+    {
+        reconcile::deal_with_second(context, id, created).await?;
+    }
     crash::pass(Point::CreateAfterCommit);
     Ok(Handled::Answered)
 }
@@ -120,26 +124,28 @@ async fn create(
         metadata: Some(metadata),
         output_expires_after: None,
     };
+    let upload = row.batch.upload;
     match context.openai.create_batch(&request, sent_by).await {
         Create::Created(batch) => Fact::Observed(seen(&batch)),
-        Create::Refused(error) => refused(&error),
+        Create::Refused(error) => refused(upload, &error),
         Create::NotSent(error) => {
             tracing::warn!(batch.id = %row.batch.id, error = %error, "create was not sent");
-            Fact::CreateNotSent
+            Fact::CreateNotSent { upload }
         }
-        Create::TooLate => Fact::CreateNotSent,
+        Create::TooLate => Fact::CreateNotSent { upload },
         Create::Ambiguous(error) => {
             tracing::warn!(batch.id = %row.batch.id, error = %error, "create has an unknown outcome");
-            Fact::CreateAmbiguous
+            Fact::CreateAmbiguous { upload }
         }
     }
 }
 
-fn refused(error: &CallError) -> Fact {
+fn refused(upload: u32, error: &CallError) -> Fact {
     let class = match error.status() {
         _ if error.is_quota() => ErrorClass::Quota,
         _ if error.is_auth() => ErrorClass::Auth,
         status => ErrorClass::of_http(status.unwrap_or(400), error.code()),
     };
-    Fact::Refused(Refusal { class, message: error.to_string() })
+    let (message, retry_after) = (error.to_string(), error.retry_after());
+    Fact::Refused(Refusal { upload, class, message, retry_after })
 }

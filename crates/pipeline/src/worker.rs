@@ -119,22 +119,28 @@ async fn give_back(
     };
     let (lane, entity) = (claimed.command.lane(), claimed.command.entity());
     let text = chain(&failure);
-    let counted = if failure.is_outage() { claimed.failures } else { claimed.failures + 1 };
-    tracing::warn!(lane = %lane, entity = %entity, failures = counted, error = %text, "stage failed");
-    if counted >= PATIENCE && gave_up(context, claimed).await? {
+    let outage = failure.is_outage();
+    let times = 1 + if outage { claimed.outages } else { claimed.failures };
+    tracing::warn!(lane = %lane, entity = %entity, outage, times, error = %text, "stage failed");
+    if !outage && times >= PATIENCE && gave_up(context, claimed, &text).await? {
         return Ok(());
     }
-    let pause = failure.retry_after().unwrap_or_default().max(failure_backoff(counted.max(1)));
+    let pause = failure.retry_after().unwrap_or_default().max(failure_backoff(times));
     let due = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
-    let release = if failure.is_outage() { Release::Outage(due, text) } else { Release::Failed(due, text) };
+    if times > 1 {
+        // Once may be a hiccup; from the second time on whoever waits for the job hears why.
+        context.store.note_job_of(entity, &text).await?;
+    }
+    let release = if outage { Release::Outage(due, text) } else { Release::Failed(due, text) };
     Ok(context.store.release(&claimed, release).await?)
 }
 
 /// Parks a batch that keeps failing; a job keeps trying, since nothing of it can be lost.
-async fn gave_up(context: &Context, claimed: Claimed) -> Result<bool, Failure> {
+async fn gave_up(context: &Context, claimed: Claimed, why: &str) -> Result<bool, Failure> {
     match claimed.command {
         Command::Submit(batch) | Command::Poll(batch) | Command::Collect(batch) => {
-            seen::conclude(context, batch, &Fact::GaveUp, Some(claimed), "gave_up").await
+            let fact = Fact::GaveUp { why: why.to_owned() };
+            seen::conclude(context, batch, &fact, Some(claimed), "gave_up").await
         }
         Command::Plan(_) | Command::Settle(_) => Ok(false),
     }

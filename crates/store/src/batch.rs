@@ -108,7 +108,7 @@ impl Store {
     }
 }
 
-/// Writes a batch whole, if its version is still the one that was read.
+/// Writes a batch whole, with why it is where it is, if its version is still the one that was read.
 pub(crate) async fn update(
     dialect: Dialect,
     on: &DatabaseTransaction,
@@ -122,7 +122,7 @@ pub(crate) async fn update(
         create_deadline = $7, absent_looks = $8, absent_since = $9, provider_id = $10, provider_end = $11, \
         parked = $12, remote_status = $13, remote_total = $14, remote_completed = $15, remote_failed = $16, \
         output_file_id = $17, error_file_id = $18, remote_created_at = $19, expires_at = $20, \
-        remote_ended_at = $21, last_error = coalesce($22, last_error), updated_at = $23, updated_by = $24, \
+        remote_ended_at = $21, last_error = CASE WHEN state = $3 THEN coalesce($22, last_error) ELSE $22 END, updated_at = $23, updated_by = $24, \
         version = version + 1 WHERE id = $1 AND version = $2";
     let remote = &batch.remote;
     let sql = Sql::new(dialect, by, text)
@@ -235,6 +235,7 @@ fn state(row: &Row) -> Result<BatchState, StoreError> {
         "collected" => BatchState::Collected { provider_id: provider_id()? },
         "refused" => BatchState::Refused,
         "cancelled" => BatchState::Cancelled,
+        "abandoned" => BatchState::Abandoned { provider_id: row.get("provider_id")? },
         "parked" => BatchState::Parked(parked(row, key, provider_id)?),
         _ => return Err(row.unreadable("state", &word)),
     })

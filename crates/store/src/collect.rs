@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use sea_orm::Value;
 
 use crate::ending::{self, Detail, Ending, Live};
+use crate::late;
 use crate::sql::Sql;
 use crate::{CHUNK, Store, StoreError};
 
@@ -58,6 +59,8 @@ pub struct ChunkTally {
     pub again: u64,
     /// Lines for attempts that had ended: stored by an earlier run, or the provider's duplicates.
     pub repeated: u64,
+    /// Answers to attempts that had ended without one: kept and billed, and no task's outcome.
+    pub late: u64,
     /// Lines for requests that the batch never had.
     pub unexpected: u64,
 }
@@ -68,6 +71,7 @@ impl ChunkTally {
         self.settled += other.settled;
         self.again += other.again;
         self.repeated += other.repeated;
+        self.late += other.late;
         self.unexpected += other.unexpected;
     }
 }
@@ -101,17 +105,22 @@ impl Store {
                     attempts.insert(attempt.custom_id.clone(), Some(attempt));
                 }
                 let mut tally = ChunkTally::default();
-                let mut endings = Vec::with_capacity(lines.len());
+                let (mut endings, mut after) = (Vec::with_capacity(lines.len()), Vec::new());
                 for line in lines {
                     match attempts.get_mut(&line.custom_id).map(Option::take) {
                         None => tally.unexpected += 1,
                         Some(Some(live)) if live.state == AttemptState::Live => {
                             endings.push(line.ending(live, rules));
                         }
+                        // It was called off or counted as lost, and was answered all the same.
+                        Some(Some(ended)) if ended.state.is_without_answer() && line.answer.is_some() => {
+                            after.push(line.ending(ended, rules));
+                        }
                         Some(_) => tally.repeated += 1,
                     }
                 }
                 tally.add(ending::apply(dialect, on, job, endings, now).await?);
+                tally.add(late::apply(dialect, on, job, after, now).await?);
                 Ok(tally)
             }
             .boxed()

@@ -4,11 +4,12 @@
 //! it means done; after a side effect it means reload, and decide again with the same fact.
 
 use domain::{
-    AttemptEffect, AttemptEnd, AttemptState, BadLine, BatchDecision, Claimed, ErrorClass, JobDecision, JobId,
-    JobState, Lane, Refusal, TaskNext, TaskState, Time,
+    AttemptEffect, AttemptEnd, AttemptState, BadLine, BatchDecision, BatchState, Claimed, ErrorClass,
+    JobDecision, JobId, JobState, Lane, Refusal, TaskNext, TaskState, Time, ValidationFailure,
 };
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
+use uuid::Uuid;
 
 use crate::collect::SettleRules;
 use crate::dialect::Dialect;
@@ -53,6 +54,7 @@ impl Store {
                     order::nudge(dialect, on, job.0, now, Some(Lane::Settle)).await?;
                 }
                 mark_submitted(dialect, on, &decision, now).await?;
+                tell_job(dialect, on, &decision).await?;
                 event::insert(dialect, on, job, &decision.events, now).await?;
                 Ok(Commit::Done)
             }
@@ -99,8 +101,17 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn note_job(&self, job: JobId, note: &str) -> Result<(), StoreError> {
-        let text = "UPDATE batch_jobs SET last_error = $2, updated_at = $3 WHERE id = $1";
-        self.sql("note_job", text).id(job.0).text(note).time(self.clock.now()).run(&self.connection).await?;
+        self.note_job_of(job.0, note).await
+    }
+
+    /// Writes down why a job, or the job of a batch, can't go on.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn note_job_of(&self, entity: Uuid, note: &str) -> Result<(), StoreError> {
+        let text = "UPDATE batch_jobs SET last_error = $2, updated_at = $3 \
+            WHERE id = $1 OR id = (SELECT job_id FROM batches WHERE id = $1)";
+        self.sql("note_job", text).id(entity).text(note).time(self.clock.now()).run(&self.connection).await?;
         Ok(())
     }
 }
@@ -164,6 +175,25 @@ async fn mark_submitted(
     Ok(())
 }
 
+/// A batch that rests, is refused or waits for a person tells its job why; one that gets on takes that back.
+async fn tell_job(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    decision: &BatchDecision,
+) -> Result<(), StoreError> {
+    let gets_on = matches!(
+        decision.batch.state,
+        BatchState::Open { .. } | BatchState::Collecting { .. } | BatchState::Collected { .. }
+    );
+    if decision.note.is_none() && !gets_on {
+        return Ok(());
+    }
+    let text = "UPDATE batch_jobs SET last_error = $2 WHERE id = $1 AND coalesce(last_error, '') <> coalesce($2, '')";
+    let sql = Sql::new(dialect, "tell_job", text).id(decision.batch.job.0);
+    sql.text_or_null(decision.note.as_deref()).run(on).await?;
+    Ok(())
+}
+
 /// Ends the live attempts of a batch that ended without results. It stands in the transaction that ends
 /// the batch: a moment in which a line belongs to nobody, or to a batch that will run after all, must
 /// not exist.
@@ -189,14 +219,19 @@ async fn end_attempts(
 
 fn effect(effect: &AttemptEffect, live: Live, rules: SettleRules) -> Ending {
     match effect {
-        AttemptEffect::Fail(Refusal { class, message }) => failed(live, *class, None, message),
-        AttemptEffect::FailLines(lines) => {
-            match lines.iter().find(|bad| i64::try_from(bad.line) == Ok(live.line)) {
+        AttemptEffect::Fail(Refusal { class, message, .. }) => failed(live, *class, None, message),
+        AttemptEffect::FailLines(failure) => {
+            match failure.lines.iter().find(|bad| i64::try_from(bad.line) == Ok(live.line)) {
                 Some(BadLine { code, message, .. }) => {
                     failed(live, ErrorClass::InvalidRequest, Some(code), message)
                 }
-                None => innocent(live, rules),
+                None => innocent(live, failure, rules),
             }
+        }
+        AttemptEffect::Lose => {
+            let message = Some("its batch was given up; whether it ran is unknown".to_owned());
+            let detail = Detail { message, ..Detail::default() };
+            Ending::new(live, AttemptEnd::Missing, rules.max_attempts, rules.retry_paid, detail)
         }
         AttemptEffect::None | AttemptEffect::Cancel => {
             let message = Some("cancelled before it was sent".to_owned());
@@ -213,14 +248,11 @@ fn failed(live: Live, class: ErrorClass, code: Option<&String>, message: &str) -
 }
 
 /// The line never ran, through no fault of its own. It goes out again, while attempts are left.
-fn innocent(live: Live, rules: SettleRules) -> Ending {
+fn innocent(live: Live, failure: &ValidationFailure, rules: SettleRules) -> Ending {
     if live.number >= rules.max_attempts {
-        return failed(
-            live,
-            ErrorClass::InvalidRequest,
-            None,
-            "the provider refused the whole batch, again and again",
-        );
+        let class = failure.class.unwrap_or(ErrorClass::InvalidRequest);
+        let message = format!("the provider refused the whole batch, again and again: {}", failure.message);
+        return failed(live, class, None, &message);
     }
     Ending { live, state: AttemptState::Superseded, next: TaskNext::Again, detail: unbilled() }
 }

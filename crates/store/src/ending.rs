@@ -24,13 +24,17 @@ pub(crate) struct Live {
     pub(crate) custom_id: String,
     pub(crate) backlog: Option<String>,
     pub(crate) state: AttemptState,
+    /// Whether it has ended and nobody knows what it cost.
+    pub(crate) unpriced: bool,
 }
 
 impl Live {
-    pub(crate) const COLUMNS: &str = "a.id, a.task_id, a.line, a.number, a.custom_id, a.state, t.task_id AS backlog_id \
+    pub(crate) const COLUMNS: &str = "a.id, a.task_id, a.line, a.number, a.custom_id, a.state, a.cost, t.task_id AS backlog_id \
          FROM attempts a JOIN batch_job_tasks t ON t.id = a.task_id";
 
     pub(crate) fn read(row: &Row) -> Result<Self, StoreError> {
+        let state = row.word("state", AttemptState::parse)?;
+        let cost: Option<i64> = row.get("cost")?;
         Ok(Self {
             attempt: row.id("id")?,
             task: row.id("task_id")?,
@@ -38,9 +42,15 @@ impl Live {
             number: row.small("number")?,
             custom_id: row.text("custom_id")?,
             backlog: row.get("backlog_id")?,
-            state: row.word("state", AttemptState::parse)?,
+            state,
+            unpriced: state != AttemptState::Live && cost.is_none() && has_a_cost(state),
         })
     }
+}
+
+/// An attempt that never ran has no cost to know.
+fn has_a_cost(state: AttemptState) -> bool {
+    !matches!(state, AttemptState::Superseded | AttemptState::Cancelled)
 }
 
 /// How an attempt ends, and what becomes of its task.
@@ -65,6 +75,20 @@ pub(crate) struct Detail {
     pub(crate) cost: Option<(Money, Money)>,
     /// The answer as it came, and what the processor read from it.
     pub(crate) answer: Option<(String, Option<String>)>,
+}
+
+impl Detail {
+    /// Input, cached, output and reasoning tokens, the paid and the normal price, in this order.
+    pub(crate) fn usage_columns(&self, sql: Sql) -> Sql {
+        let tokens =
+            |of: fn(&Tokens) -> u64| self.tokens.as_ref().map(|t| i64::try_from(of(t)).unwrap_or(i64::MAX));
+        sql.int_or_null(tokens(|t| t.input))
+            .int_or_null(tokens(|t| t.cached))
+            .int_or_null(tokens(|t| t.output))
+            .int_or_null(tokens(|t| t.reasoning))
+            .int_or_null(self.cost.map(|(paid, _)| paid.0))
+            .int_or_null(self.cost.map(|(_, normal)| normal.0))
+    }
 }
 
 impl Ending {
@@ -184,6 +208,7 @@ async fn end_unsent(
             custom_id: row.text("custom_id")?,
             backlog: row.get("backlog_id")?,
             state: AttemptState::Superseded,
+            unpriced: false,
         };
         let detail = Detail { class: Some(end.class), message: Some(message.clone()), ..Detail::default() };
         let next = TaskNext::Ends(end.state);
@@ -211,8 +236,6 @@ async fn end_attempt(
         error_message = $7, input_tokens = $8, cached_tokens = $9, output_tokens = $10, reasoning_tokens = $11, \
         cost = $12, normal_cost = $13, ended_at = $14 WHERE id = $1 AND state = 'live'";
     let detail = &ending.detail;
-    let tokens =
-        |of: fn(&Tokens) -> u64| detail.tokens.as_ref().map(|t| i64::try_from(of(t)).unwrap_or(i64::MAX));
     let sql = Sql::new(dialect, "end_attempt", text)
         .id(ending.live.attempt)
         .text(ending.state.as_str())
@@ -220,18 +243,11 @@ async fn end_attempt(
         .text_or_null(detail.request_id.as_deref())
         .text_or_null(detail.class.map(ErrorClass::label))
         .text_or_null(detail.code.as_deref())
-        .text_or_null(detail.message.as_deref())
-        .int_or_null(tokens(|t| t.input))
-        .int_or_null(tokens(|t| t.cached))
-        .int_or_null(tokens(|t| t.output))
-        .int_or_null(tokens(|t| t.reasoning))
-        .int_or_null(detail.cost.map(|(paid, _)| paid.0))
-        .int_or_null(detail.cost.map(|(_, normal)| normal.0))
-        .time(now);
-    Ok(sql.run(on).await? == 1)
+        .text_or_null(detail.message.as_deref());
+    Ok(detail.usage_columns(sql).time(now).run(on).await? == 1)
 }
 
-async fn insert_answers(
+pub(crate) async fn insert_answers(
     dialect: Dialect,
     on: &DatabaseTransaction,
     ended: &[Ending],
@@ -320,7 +336,7 @@ fn completed(job: JobId, kind: &str, ending: &Ending, state: TaskState) -> Event
 
 /// What a chunk of endings adds to its job.
 #[derive(Default)]
-struct Sums {
+pub(crate) struct Sums {
     outcomes: [i64; 5],
     tokens: Tokens,
     cost: Money,
@@ -341,8 +357,20 @@ impl Sums {
                 self.cost = self.cost + paid;
                 self.normal_cost = self.normal_cost + normal;
             }
-            // An attempt that never ran has no cost to know.
-            None if matches!(ending.state, AttemptState::Superseded | AttemptState::Cancelled) => {}
+            None if has_a_cost(ending.state) => self.unpriced += 1,
+            None => {}
+        }
+    }
+
+    /// An answer to an attempt that had ended without one.
+    pub(crate) fn late(&mut self, ending: &Ending) {
+        self.unpriced -= i64::from(ending.live.unpriced);
+        self.tokens = self.tokens + ending.detail.tokens.unwrap_or_default();
+        match ending.detail.cost {
+            Some((paid, normal)) => {
+                self.cost = self.cost + paid;
+                self.normal_cost = self.normal_cost + normal;
+            }
             None => self.unpriced += 1,
         }
     }
@@ -359,7 +387,12 @@ impl Sums {
         self.outcomes[place] += 1;
     }
 
-    async fn write(&self, dialect: Dialect, on: &DatabaseTransaction, job: JobId) -> Result<(), StoreError> {
+    pub(crate) async fn write(
+        &self,
+        dialect: Dialect,
+        on: &DatabaseTransaction,
+        job: JobId,
+    ) -> Result<(), StoreError> {
         let text = "UPDATE batch_jobs SET succeeded = succeeded + $2, failed = failed + $3, expired = expired + $4, \
             cancelled = cancelled + $5, missing = missing + $6, input_tokens = input_tokens + $7, \
             cached_tokens = cached_tokens + $8, output_tokens = output_tokens + $9, cost = cost + $10, \

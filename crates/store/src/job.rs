@@ -155,20 +155,27 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn batch_tally(&self, job: JobId) -> Result<BatchTally, StoreError> {
-        let text = "SELECT state, count(*) AS n, CAST(sum(remote_completed + remote_failed) AS BIGINT) AS answered \
+        let text = "SELECT state, count(*) AS n, sum(CASE WHEN cancel THEN 1 ELSE 0 END) AS called_off, CAST(sum(remote_completed + remote_failed) AS BIGINT) AS answered \
             FROM batches WHERE job_id = $1 GROUP BY state";
         let mut tally = BatchTally::default();
         for row in self.sql("batch_tally", text).id(job.0).all(&self.connection).await? {
             let count = row.count("n")?;
-            match row.text("state")?.as_str() {
+            let state = row.text("state")?;
+            match state.as_str() {
                 "open" => {
                     tally.open += count;
                     tally.answered += row.count("answered")?;
                 }
                 "collecting" => tally.collecting += count,
-                "collected" | "refused" | "cancelled" => tally.ended += count,
-                "parked" => tally.parked += count,
-                _ => tally.unsent += count,
+                "collected" | "refused" | "cancelled" | "abandoned" => tally.ended += count,
+                "parked" => {
+                    tally.parked += count;
+                    tally.stuck += row.count("called_off")?;
+                }
+                "filling" | "planned" | "creating" | "unknown" | "fencing" | "fenced" => {
+                    tally.unsent += count;
+                }
+                _ => return Err(row.unreadable("state", &state)),
             }
         }
         Ok(tally)

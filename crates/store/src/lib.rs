@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod instance;
 mod job;
+mod late;
 mod open;
 mod order;
 mod plan;

@@ -134,14 +134,15 @@ impl Store {
             "UPDATE orders SET lease_until = {later}, fence = fence + 1 \
              WHERE entity_id = $1 AND lane = $2 AND seq = $3 AND due_at <= {now} \
              AND (lease_until IS NULL OR lease_until <= {now}) \
-             RETURNING fence, failures",
+             RETURNING fence, failures, outages",
             later = self.dialect.now_plus_ms("$4"),
             now = self.dialect.now(),
         );
         let sql = self.sql("claim", text).id(command.entity()).text(command.lane().as_str()).int(seq);
         let row = sql.int(millis(lease)).one(&self.connection).await?;
         row.map(|row| {
-            Ok(Claimed { command, seq, fence: row.int("fence")?, failures: row.small("failures")? })
+            let (failures, outages) = (row.small("failures")?, row.small("outages")?);
+            Ok(Claimed { command, seq, fence: row.int("fence")?, failures, outages })
         })
         .transpose()
     }
@@ -163,22 +164,23 @@ impl Store {
     /// A database that fails.
     pub async fn release(&self, claimed: &Claimed, release: Release) -> Result<(), StoreError> {
         let entity = claimed.command.entity();
-        let (due, failures, error) = match release {
+        let (failures, outages) = (i64::from(claimed.failures), i64::from(claimed.outages));
+        let (due, failures, outages, error) = match release {
             Release::Done => {
                 let text = "DELETE FROM orders WHERE entity_id = $1 AND seq = $2 AND fence = $3";
                 let sql = self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence);
                 sql.run(&self.connection).await?;
                 return unlease(self.dialect, &self.connection, claimed).await;
             }
-            Release::Later(due) => (due, 0, None),
-            Release::Failed(due, error) => (due, i64::from(claimed.failures) + 1, Some(error)),
-            Release::Outage(due, error) => (due, i64::from(claimed.failures), Some(error)),
+            Release::Later(due) => (due, 0, 0, None),
+            Release::Failed(due, error) => (due, failures + 1, outages, Some(error)),
+            Release::Outage(due, error) => (due, failures, outages + 1, Some(error)),
         };
-        let text = "UPDATE orders SET due_at = $4, send_at = $4, sends = 0, failures = $5, last_error = $6 \
-            WHERE entity_id = $1 AND seq = $2 AND fence = $3";
+        let text = "UPDATE orders SET due_at = $4, send_at = $4, sends = 0, failures = $5, outages = $6, \
+            last_error = $7 WHERE entity_id = $1 AND seq = $2 AND fence = $3";
         let sql =
             self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).time(due).int(failures);
-        sql.text_or_null(error.as_deref()).run(&self.connection).await?;
+        sql.int(outages).text_or_null(error.as_deref()).run(&self.connection).await?;
         unlease(self.dialect, &self.connection, claimed).await
     }
 
@@ -191,6 +193,35 @@ impl Store {
         let text = "UPDATE orders SET lease_until = NULL, sends = 0, send_at = due_at \
             WHERE lease_until IS NOT NULL OR sends > 0";
         self.sql("forget_claims", text).run(&self.connection).await
+    }
+
+    /// Makes due what rests in the submit lane, of the jobs that `provider` runs: for a start, which is how
+    /// people say that they have mended a key, an account or a switch.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn wake_submits(&self, provider: &str) -> Result<u64, StoreError> {
+        let text = format!(
+            "UPDATE orders SET due_at = $2, send_at = $2, sends = 0 WHERE lane = 'submit' AND due_at > $2 AND {}",
+            of_provider("$1")
+        );
+        self.sql("wake_submits", text).text(provider).time(self.clock.now()).run(&self.connection).await
+    }
+
+    /// Gives every batch of a job that waits for a stage and has no order the order of its state. There is
+    /// none by the rules; this is for the day on which the rules are wrong. Answers how many there were.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn place_lost_orders(&self, job: JobId) -> Result<u64, StoreError> {
+        let text = "INSERT INTO orders (entity_id, job_id, lane, priority, seq, due_at, send_at) \
+            SELECT b.id, b.job_id, CASE b.state WHEN 'open' THEN 'poll' WHEN 'collecting' THEN 'collect' \
+                ELSE 'submit' END, j.priority, 1, $2, $2 \
+            FROM batches b JOIN batch_jobs j ON j.id = b.job_id WHERE b.job_id = $1 \
+                AND b.state IN ('planned', 'creating', 'unknown', 'fencing', 'fenced', 'open', 'collecting') \
+                AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.entity_id = b.id) \
+            ON CONFLICT (entity_id) DO NOTHING";
+        self.sql("place_lost_orders", text).id(job.0).time(self.clock.now()).run(&self.connection).await
     }
 
     /// Makes what an entity waits for due now.
@@ -256,7 +287,8 @@ pub(crate) async fn place(
     }
 }
 
-/// The order that was claimed gives way to the next one.
+/// The order that was claimed gives way to the next one. The fence rises with it: whoever held the older one
+/// may renew no lease on this.
 async fn replace(
     dialect: Dialect,
     on: &DatabaseTransaction,
@@ -265,7 +297,7 @@ async fn replace(
     due: Time,
 ) -> Result<bool, StoreError> {
     let text = "UPDATE orders SET lane = $3, due_at = $4, send_at = $4, seq = seq + 1, sends = 0, failures = 0, \
-        lease_until = NULL, last_error = NULL WHERE entity_id = $1 AND seq = $2";
+        outages = 0, fence = fence + 1, lease_until = NULL, last_error = NULL WHERE entity_id = $1 AND seq = $2";
     let sql = Sql::new(dialect, "place", text).id(claimed.command.entity()).int(claimed.seq);
     Ok(sql.text(lane.as_str()).time(due).run(on).await? == 1)
 }
@@ -277,7 +309,7 @@ async fn relane(
     claimed: &Claimed,
     lane: Lane,
 ) -> Result<bool, StoreError> {
-    let text = "UPDATE orders SET lane = $2, seq = seq + 1, lease_until = NULL WHERE entity_id = $1";
+    let text = "UPDATE orders SET lane = $2, seq = seq + 1, fence = fence + 1, lease_until = NULL WHERE entity_id = $1";
     let sql = Sql::new(dialect, "place", text).id(claimed.command.entity()).text(lane.as_str());
     Ok(sql.run(on).await? == 1)
 }
@@ -294,7 +326,8 @@ async fn upsert(
     let text = "INSERT INTO orders (entity_id, job_id, lane, priority, seq, due_at, send_at) \
         VALUES ($1, $2, $3, $4, 1, $5, $5) \
         ON CONFLICT (entity_id) DO UPDATE SET lane = excluded.lane, due_at = excluded.due_at, \
-        send_at = excluded.send_at, seq = orders.seq + 1, sends = 0, failures = 0";
+        send_at = excluded.send_at, seq = orders.seq + 1, sends = 0, failures = 0, outages = 0, \
+        fence = orders.fence + 1, lease_until = NULL, last_error = NULL";
     let sql = Sql::new(dialect, "place", text).id(entity).id(job.0).text(lane.as_str()).int(priority);
     sql.time(due).run(on).await?;
     Ok(())

@@ -6,6 +6,7 @@
 
 mod database;
 mod memory;
+mod postgres;
 mod records;
 mod relay;
 
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 pub use database::Database;
 pub use memory::{Peak, watch_memory};
+pub use postgres::Postgres;
 pub use records::write_records;
 pub use relay::{Loss, Relay};
 

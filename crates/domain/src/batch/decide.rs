@@ -6,75 +6,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Absence, Batch, BatchState, CreateDoubt, CreateKey, Fact, Loss, Parked, Refusal, Remote, Seen,
-    ValidationFailure,
+    Absence, AttemptEffect, Batch, BatchDecision, BatchState, CreateDoubt, CreateKey, Fact, Loss, Parked,
+    Policy, Refusal, Remote, Resolution, Seen, UnknownCreate, ValidationFailure,
 };
-use crate::{BadLine, ErrorClass, Event, EventType, Lane, NextOrder, Time};
-
-/// What the rules of a batch may be told.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// Time between two looks at an open batch.
-    pub poll_interval: Duration,
-    /// How long a create may take before its outcome counts as unknown.
-    pub create_within: Duration,
-    /// How long a batch must be missing before that counts.
-    pub settle: SettleWindow,
-    /// What to do with a create whose outcome stays unknown.
-    pub unknown: UnknownCreate,
-    /// How long an account rests that is out of credit, refuses the key or is out of enqueued tokens.
-    pub account_rest: Duration,
-    /// How long a create rests that never left, or that the provider was too busy for.
-    pub create_rest: Duration,
-}
-
-/// How often and how long a batch must be missing from complete walks.
-#[derive(Clone, Copy, Debug)]
-pub struct SettleWindow {
-    /// Complete walks.
-    pub looks: u32,
-    /// From the first to the last.
-    pub over: Duration,
-}
-
-/// What to do with a create whose outcome stays unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownCreate {
-    /// Wait for a person.
-    Park,
-    /// Delete the input file, so that a late create can't run; look again; then try anew.
-    Fence,
-}
-
-/// The next state of a batch and all that goes with it. Committed whole or not at all.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchDecision {
-    /// The batch as it will be, with the version that was read.
-    pub batch: Batch,
-    /// What it waits for.
-    pub order: NextOrder,
-    /// What becomes of its live attempts.
-    pub attempts: AttemptEffect,
-    /// Whether its job should look whether it has ended.
-    pub nudge_job: bool,
-    /// Why, for people; stored as the batch's last error.
-    pub note: Option<String>,
-    /// What outsiders hear.
-    pub events: Vec<Event>,
-}
-
-/// What becomes of a batch's live attempts when it ends without results.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AttemptEffect {
-    /// Nothing.
-    None,
-    /// All fail, and their tasks with them.
-    Fail(Refusal),
-    /// These lines fail; the rest were innocent, never ran, and go out again.
-    FailLines(Vec<BadLine>),
-    /// All are cancelled, and their tasks with them.
-    Cancel,
-}
+use crate::{ErrorClass, Event, EventType, Lane, NextOrder, Time};
 
 /// Decides what `batch` becomes when `fact` is known at `now`. Every state accepts every fact; where a
 /// fact changes nothing, the answer is `None` and the claim may be given back.
@@ -83,19 +18,22 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
     let rules = Rules { batch, now, policy };
     match fact {
         Fact::Uploaded { file_id } => rules.uploaded(file_id),
-        Fact::CreateNotSent => rules.not_sent(),
+        Fact::CreateNotSent { upload } => rules.not_sent(*upload),
         Fact::Refused(refusal) => rules.refused(refusal),
-        Fact::CreateAmbiguous => rules.ambiguous(),
+        Fact::CreateAmbiguous { upload } if *upload == batch.upload => rules.ambiguous(),
+        Fact::CreateAmbiguous { .. } => None,
         Fact::Looked => rules.looked(),
         Fact::Observed(seen) => rules.observed(seen),
         Fact::Absent => rules.absent(),
         Fact::FenceSet => rules.fence(true),
         Fact::FenceRefused => rules.fence(false),
         Fact::Collected => rules.collected(),
-        Fact::Vanished => rules.lost(Loss::Vanished),
-        Fact::FilesGone => rules.lost(Loss::FilesGone),
-        Fact::GaveUp => rules.gave_up(),
+        Fact::Vanished => rules.lost(Loss::Vanished, "the provider doesn't know it any more"),
+        Fact::FilesGone => rules.lost(Loss::FilesGone, "the provider doesn't have a result file any more"),
+        Fact::GaveUp { why } => rules.gave_up(why),
+        Fact::SpareFound { provider_id } => Some(rules.spare(provider_id)),
         Fact::CancelRequested => rules.cancel(),
+        Fact::Resolved(resolution) => rules.resolved(*resolution),
     }
 }
 
@@ -113,21 +51,25 @@ impl Rules<'_> {
         Some(self.becomes(BatchState::Creating { key, deadline }, NextOrder::Due(Lane::Submit, deadline)))
     }
 
-    fn not_sent(&self) -> Option<BatchDecision> {
+    /// Word of an upload that is over changes nothing: a newer one may be on its way.
+    fn not_sent(&self, upload: u32) -> Option<BatchDecision> {
         let BatchState::Creating { .. } = self.batch.state else { return None };
-        Some(self.plans(self.policy.create_rest))
+        (upload == self.batch.upload).then(|| self.plans(self.policy.create_rest))
     }
 
     /// A refusal of the account or of the hour rests and tries again; a refusal of the batch ends it.
     fn refused(&self, refusal: &Refusal) -> Option<BatchDecision> {
         let (BatchState::Planned | BatchState::Creating { .. }) = self.batch.state else { return None };
+        if refusal.upload != self.batch.upload {
+            return None;
+        }
         let rest = match refusal.class {
             ErrorClass::Auth | ErrorClass::Quota | ErrorClass::TokenBudget => Some(self.policy.account_rest),
             ErrorClass::RateLimited | ErrorClass::ServerError => Some(self.policy.create_rest),
             _ => None,
         };
         let mut decision = match rest {
-            Some(rest) => self.plans(rest),
+            Some(rest) => self.plans(rest.max(refusal.retry_after.unwrap_or_default())),
             None => {
                 let effect = AttemptEffect::Fail(refusal.clone());
                 self.ends(BatchState::Refused, effect)
@@ -164,7 +106,8 @@ impl Rules<'_> {
             BatchState::Open { .. }
             | BatchState::Collecting { .. }
             | BatchState::Collected { .. }
-            | BatchState::Parked(Parked::Provider { .. }) => None,
+            | BatchState::Parked(Parked::Provider { .. })
+            | BatchState::Abandoned { provider_id: Some(_) } => None,
             BatchState::Filling
             | BatchState::Planned
             | BatchState::Creating { .. }
@@ -173,7 +116,9 @@ impl Rules<'_> {
             | BatchState::Fenced { .. }
             | BatchState::Parked(_) => Some(self.opened(seen, self.batch.cancel)),
             // Its lines have gone elsewhere or were called off: what still runs shall stop.
-            BatchState::Refused | BatchState::Cancelled => Some(self.opened(seen, true)),
+            BatchState::Refused | BatchState::Cancelled | BatchState::Abandoned { provider_id: None } => {
+                Some(self.opened(seen, true))
+            }
         }
     }
 
@@ -217,11 +162,9 @@ impl Rules<'_> {
     fn validation_failed(&self, failure: &ValidationFailure) -> BatchDecision {
         let mut decision = match failure.class {
             Some(ErrorClass::TokenBudget | ErrorClass::Quota | ErrorClass::Auth) => {
-                let mut again = self.plans(self.policy.account_rest);
-                again.batch.upload += 1;
-                again
+                self.plans_anew(self.policy.account_rest)
             }
-            _ => self.ends(BatchState::Refused, AttemptEffect::FailLines(failure.lines.clone())),
+            _ => self.ends(BatchState::Refused, AttemptEffect::FailLines(failure.clone())),
         };
         decision.note = Some(failure.message.clone());
         decision
@@ -240,11 +183,7 @@ impl Rules<'_> {
                 Missing::Yet(absence) => {
                     self.becomes(BatchState::Fenced { key: key.clone(), absence }, again)
                 }
-                Missing::Settled => {
-                    let mut anew = self.plans(Duration::ZERO);
-                    anew.batch.upload += 1;
-                    anew
-                }
+                Missing::Settled => self.plans_anew(Duration::ZERO),
             }),
             _ => None,
         }
@@ -257,7 +196,11 @@ impl Rules<'_> {
                 self.becomes(state, NextOrder::Due(Lane::Submit, self.now))
             }
             UnknownCreate::Park => {
-                self.parks(Parked::Create { key: key.clone(), doubt: CreateDoubt::Absent })
+                let looks = self.policy.settle.looks;
+                let why = format!(
+                    "{looks} complete walks of the provider's list don't show it, and repeating it may pay twice"
+                );
+                self.parks(Parked::Create { key: key.clone(), doubt: CreateDoubt::Absent }, why)
             }
         }
     }
@@ -269,7 +212,11 @@ impl Rules<'_> {
             let state = BatchState::Fenced { key, absence: Absence::default() };
             self.becomes(state, NextOrder::Due(Lane::Submit, self.after(self.look_interval())))
         } else {
-            self.parks(Parked::Create { key, doubt: CreateDoubt::FenceRefused })
+            let why = format!(
+                "the provider's list doesn't show it, and the provider won't delete its input file {}",
+                key.file_id
+            );
+            self.parks(Parked::Create { key, doubt: CreateDoubt::FenceRefused }, why)
         })
     }
 
@@ -279,21 +226,38 @@ impl Rules<'_> {
         Some(self.ends(state, AttemptEffect::None))
     }
 
-    fn lost(&self, loss: Loss) -> Option<BatchDecision> {
-        match &self.batch.state {
-            BatchState::Open { provider_id } | BatchState::Collecting { provider_id, .. } => {
-                Some(self.parks(Parked::Provider { provider_id: provider_id.clone(), loss }))
-            }
-            _ => None,
+    /// What a person has called off needs no other person.
+    fn lost(&self, loss: Loss, why: &str) -> Option<BatchDecision> {
+        let (BatchState::Open { provider_id } | BatchState::Collecting { provider_id, .. }) =
+            &self.batch.state
+        else {
+            return None;
+        };
+        if self.batch.cancel && loss != Loss::Failing {
+            return Some(self.abandons(Some(provider_id.clone())));
         }
+        Some(self.parks(Parked::Provider { provider_id: provider_id.clone(), loss }, why.to_owned()))
     }
 
     /// Only a state in which waiting changes nothing is parked; a create of unknown outcome keeps looking.
-    fn gave_up(&self) -> Option<BatchDecision> {
+    fn gave_up(&self, why: &str) -> Option<BatchDecision> {
         match &self.batch.state {
-            BatchState::Planned => Some(self.parks(Parked::Submit)),
-            _ => self.lost(Loss::Failing),
+            BatchState::Planned => Some(self.parks(Parked::Submit, why.to_owned())),
+            _ => self.lost(Loss::Failing, why),
         }
+    }
+
+    fn spare(&self, provider_id: &str) -> BatchDecision {
+        let mut decision = self.becomes(self.batch.state.clone(), NextOrder::Keep);
+        decision.note = Some(format!(
+            "the provider had a second batch of the same requests, {provider_id}, and was asked to cancel it; what it \
+             cost is unknown"
+        ));
+        let data =
+            json!({ "job_id": self.batch.job, "batch_id": self.batch.id, "provider_batch_id": provider_id });
+        let subject = format!("batch/{provider_id}");
+        decision.events.push(Event::new(EventType::BatchSpareFound, self.batch.job, subject, "", data));
+        decision
     }
 
     fn cancel(&self) -> Option<BatchDecision> {
@@ -304,18 +268,76 @@ impl Rules<'_> {
             BatchState::Open { .. } => {
                 self.becomes(self.batch.state.clone(), NextOrder::Due(Lane::Poll, self.now))
             }
+            BatchState::Parked(Parked::Provider { provider_id, loss: Loss::Failing }) => {
+                self.reopens(provider_id)
+            }
+            BatchState::Parked(Parked::Provider { provider_id, .. }) => {
+                self.abandons(Some(provider_id.clone()))
+            }
             BatchState::Creating { .. }
             | BatchState::Unknown { .. }
             | BatchState::Fencing { .. }
             | BatchState::Fenced { .. }
-            | BatchState::Parked(_) => self.becomes(self.batch.state.clone(), NextOrder::Keep),
+            | BatchState::Parked(Parked::Create { .. }) => {
+                self.becomes(self.batch.state.clone(), NextOrder::Keep)
+            }
             BatchState::Collecting { .. }
             | BatchState::Collected { .. }
             | BatchState::Refused
-            | BatchState::Cancelled => return None,
+            | BatchState::Cancelled
+            | BatchState::Abandoned { .. } => return None,
         };
         decision.batch.cancel = true;
         Some(decision)
+    }
+
+    /// A person's word counts where the rules have none of their own, and nowhere else.
+    fn resolved(&self, resolution: Resolution) -> Option<BatchDecision> {
+        use Resolution::{GiveUp, NotCreated, TryAgain};
+        let mut decision = match (&self.batch.state, resolution) {
+            (BatchState::Parked(Parked::Provider { provider_id, .. }), TryAgain) => self.reopens(provider_id),
+            (BatchState::Parked(Parked::Provider { provider_id, .. }), GiveUp) => {
+                self.abandons(Some(provider_id.clone()))
+            }
+            (BatchState::Parked(Parked::Create { key, .. }), TryAgain) => {
+                let state = BatchState::Unknown { key: key.clone(), absence: Absence::default() };
+                self.becomes(state, NextOrder::Due(Lane::Submit, self.now))
+            }
+            (state, NotCreated) if self.is_doubtful(state) => self.plans_anew(Duration::ZERO),
+            (state, GiveUp) if self.is_doubtful(state) => self.abandons(None),
+            (BatchState::Parked(Parked::Submit), TryAgain | NotCreated) => self.plans(Duration::ZERO),
+            (BatchState::Parked(Parked::Submit), GiveUp) => {
+                self.ends(BatchState::Cancelled, AttemptEffect::Cancel)
+            }
+            _ => return None,
+        };
+        let data = json!({
+            "batch_id": self.batch.id,
+            "job_id": self.batch.job,
+            "from": self.batch.state.as_str(),
+            "resolution": resolution.as_str(),
+        });
+        let subject = format!("batch/{}", self.batch.id);
+        // A batch may be parked and resolved more than once.
+        let occurrence = format!("{}/{}", resolution.as_str(), self.batch.version);
+        decision.events.push(Event::new(
+            EventType::BatchResolved,
+            self.batch.job,
+            subject,
+            &occurrence,
+            data,
+        ));
+        Some(decision)
+    }
+
+    fn is_doubtful(&self, state: &BatchState) -> bool {
+        matches!(
+            state,
+            BatchState::Unknown { .. }
+                | BatchState::Fencing { .. }
+                | BatchState::Fenced { .. }
+                | BatchState::Parked(Parked::Create { .. })
+        )
     }
 
     // What the rules above are made of.
@@ -330,12 +352,25 @@ impl Rules<'_> {
         BatchDecision { attempts, nudge_job: true, ..self.becomes(state, NextOrder::Nothing) }
     }
 
-    fn parks(&self, parked: Parked) -> BatchDecision {
+    fn abandons(&self, provider_id: Option<String>) -> BatchDecision {
+        self.ends(BatchState::Abandoned { provider_id }, AttemptEffect::Lose)
+    }
+
+    fn reopens(&self, provider_id: &str) -> BatchDecision {
+        let state = BatchState::Open { provider_id: provider_id.to_owned() };
+        self.becomes(state, NextOrder::Due(Lane::Poll, self.now))
+    }
+
+    fn parks(&self, parked: Parked, why: String) -> BatchDecision {
         let reason = parked.as_str();
-        let data = json!({ "batch_id": self.batch.id, "job_id": self.batch.job, "reason": reason });
+        let data =
+            json!({ "batch_id": self.batch.id, "job_id": self.batch.job, "reason": reason, "detail": why });
         let subject = format!("batch/{}", self.batch.id);
-        let event = Event::new(EventType::BatchParked, self.batch.job, subject, reason, data);
+        // A batch may be parked again after a person let it go on.
+        let occurrence = format!("{reason}/{}", self.batch.version);
+        let event = Event::new(EventType::BatchParked, self.batch.job, subject, &occurrence, data);
         let mut decision = self.becomes(BatchState::Parked(parked), NextOrder::Nothing);
+        decision.note = Some(why);
         decision.events.push(event);
         decision.nudge_job = true;
         decision
@@ -374,6 +409,13 @@ impl Rules<'_> {
             return self.ends(BatchState::Cancelled, AttemptEffect::Cancel);
         }
         self.becomes(BatchState::Planned, NextOrder::Due(Lane::Submit, self.after(pause)))
+    }
+
+    /// The same lines as a new file: what the old one may have started is settled.
+    fn plans_anew(&self, pause: Duration) -> BatchDecision {
+        let mut decision = self.plans(pause);
+        decision.batch.upload += 1;
+        decision
     }
 
     fn after(&self, pause: Duration) -> Time {

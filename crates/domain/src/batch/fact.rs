@@ -1,5 +1,7 @@
 //! Facts: what a stage saw, or what a person said.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::End;
@@ -13,12 +15,18 @@ pub enum Fact {
         /// The provider's id of the file.
         file_id: String,
     },
-    /// The create request never left.
-    CreateNotSent,
+    /// The create request of this upload never left.
+    CreateNotSent {
+        /// The upload's number.
+        upload: u32,
+    },
     /// The provider refused the upload or the create.
     Refused(Refusal),
-    /// The create request left, and what became of it is unknown.
-    CreateAmbiguous,
+    /// The create request of this upload left, and what became of it is unknown.
+    CreateAmbiguous {
+        /// The upload's number.
+        upload: u32,
+    },
     /// A command found the state; where a create's deadline is behind us, its outcome is unknown.
     Looked,
     /// The provider shows the batch: in the answer to a create or a look, or in its list.
@@ -33,21 +41,58 @@ pub enum Fact {
     Collected,
     /// The provider doesn't know the batch, look after look.
     Vanished,
-    /// The result files can't be had, try after try.
+    /// A result file can't be had, try after try.
     FilesGone,
     /// A handler failed too often.
-    GaveUp,
+    GaveUp {
+        /// How it failed last.
+        why: String,
+    },
+    /// The provider has a second batch of the same upload, and was asked to cancel it.
+    SpareFound {
+        /// The provider's id of the second one.
+        provider_id: String,
+    },
     /// Somebody wants it cancelled.
     CancelRequested,
+    /// A person decided what only a person can.
+    Resolved(Resolution),
+}
+
+/// What a person decides about a batch that waits for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// What was in the way is mended: try again.
+    TryAgain,
+    /// It was never created: submit it as a new upload. Where it was created after all, it is paid twice.
+    NotCreated,
+    /// Its results are not coming: its requests end as missing, at unknown cost.
+    GiveUp,
+}
+
+impl Resolution {
+    /// The word in events and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TryAgain => "try-again",
+            Self::NotCreated => "not-created",
+            Self::GiveUp => "give-up",
+        }
+    }
 }
 
 /// Why the provider took none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Which upload was refused.
+    pub upload: u32,
     /// Its class.
     pub class: ErrorClass,
     /// The provider's words.
     pub message: String,
+    /// How long the provider asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 /// A batch as the provider showed it.

@@ -12,12 +12,14 @@
 //! Every state accepts every fact: a batch id that comes back after a cancel is never dropped.
 
 mod decide;
+mod decision;
 mod fact;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{AttemptEffect, BatchDecision, Policy, SettleWindow, UnknownCreate, decide};
-pub use fact::{BadLine, Fact, Refusal, Remote, Seen, ValidationFailure};
+pub use decide::decide;
+pub use decision::{AttemptEffect, BatchDecision, Policy, SettleWindow, UnknownCreate};
+pub use fact::{BadLine, Fact, Refusal, Remote, Resolution, Seen, ValidationFailure};
 
 use crate::{BatchId, JobId, Time};
 
@@ -94,6 +96,11 @@ pub enum BatchState {
     Refused,
     /// Cancelled before anything was sent. An end.
     Cancelled,
+    /// A person gave up on it: what it answered or cost is unknown. An end.
+    Abandoned {
+        /// The provider's id, where one was known.
+        provider_id: Option<String>,
+    },
     /// Waits for a person.
     Parked(Parked),
 }
@@ -114,6 +121,7 @@ impl BatchState {
             Self::Collected { .. } => "collected",
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
+            Self::Abandoned { .. } => "abandoned",
             Self::Parked(_) => "parked",
         }
     }
@@ -126,6 +134,7 @@ impl BatchState {
             | Self::Collecting { provider_id, .. }
             | Self::Collected { provider_id }
             | Self::Parked(Parked::Provider { provider_id, .. }) => Some(provider_id),
+            Self::Abandoned { provider_id } => provider_id.as_deref(),
             _ => None,
         }
     }
@@ -143,10 +152,16 @@ impl BatchState {
         }
     }
 
+    /// Why it waits for a person, if it does.
+    #[must_use]
+    pub fn parked(&self) -> Option<&Parked> {
+        if let Self::Parked(parked) = self { Some(parked) } else { None }
+    }
+
     /// Whether nothing more will happen to it by itself or by a person.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Collected { .. } | Self::Refused | Self::Cancelled)
+        matches!(self, Self::Collected { .. } | Self::Refused | Self::Cancelled | Self::Abandoned { .. })
     }
 }
 
@@ -249,6 +264,23 @@ impl Parked {
             Self::Provider { loss: Loss::FilesGone, .. } => "files_gone",
             Self::Provider { loss: Loss::Failing, .. } => "failing",
             Self::Submit => "submit_failing",
+        }
+    }
+
+    /// What waits for a person, and what the person can do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => {
+                "nobody knows whether it exists: look at the provider's batches, then resolve it as try-again \
+                 (look once more), not-created or give-up"
+            }
+            Self::Provider { loss: Loss::Failing, .. } | Self::Submit => {
+                "mend what fails, then resolve it as try-again; or give-up"
+            }
+            Self::Provider { .. } => {
+                "resolve it as try-again where the provider has it again, else as give-up"
+            }
         }
     }
 }

@@ -50,6 +50,8 @@ fn states() -> Vec<(&'static str, BatchState)> {
         ("collected", BatchState::Collected { provider_id: open() }),
         ("refused", BatchState::Refused),
         ("cancelled", BatchState::Cancelled),
+        ("abandoned", BatchState::Abandoned { provider_id: Some(open()) }),
+        ("abandoned, id unknown", BatchState::Abandoned { provider_id: None }),
         (
             "parked, create unknown",
             BatchState::Parked(Parked::Create { key: key(), doubt: CreateDoubt::Absent }),
@@ -57,6 +59,10 @@ fn states() -> Vec<(&'static str, BatchState)> {
         (
             "parked, vanished",
             BatchState::Parked(Parked::Provider { provider_id: open(), loss: Loss::Vanished }),
+        ),
+        (
+            "parked, failing",
+            BatchState::Parked(Parked::Provider { provider_id: open(), loss: Loss::Failing }),
         ),
         ("parked, submit failing", BatchState::Parked(Parked::Submit)),
     ]
@@ -68,7 +74,7 @@ fn seen(status: &str, end: Option<End>, refusal: Option<ValidationFailure>) -> F
 }
 
 fn refused(class: ErrorClass) -> Fact {
-    Fact::Refused(Refusal { class, message: "no".to_owned() })
+    Fact::Refused(Refusal { upload: 1, class, message: "no".to_owned(), retry_after: None })
 }
 
 fn facts() -> Vec<(&'static str, Fact)> {
@@ -77,11 +83,11 @@ fn facts() -> Vec<(&'static str, Fact)> {
     let budget = ValidationFailure { class: Some(ErrorClass::TokenBudget), ..ValidationFailure::default() };
     vec![
         ("uploaded", Fact::Uploaded { file_id: "file-1".to_owned() }),
-        ("create not sent", Fact::CreateNotSent),
+        ("create not sent", Fact::CreateNotSent { upload: 1 }),
         ("refused: invalid_request", refused(ErrorClass::InvalidRequest)),
         ("refused: rate_limited", refused(ErrorClass::RateLimited)),
         ("refused: auth", refused(ErrorClass::Auth)),
-        ("create ambiguous", Fact::CreateAmbiguous),
+        ("create ambiguous", Fact::CreateAmbiguous { upload: 1 }),
         ("looked", Fact::Looked),
         ("observed in_progress", seen("in_progress", None, None)),
         ("observed completed", seen("completed", Some(End::Completed), None)),
@@ -93,8 +99,12 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("collected", Fact::Collected),
         ("vanished", Fact::Vanished),
         ("files gone", Fact::FilesGone),
-        ("gave up", Fact::GaveUp),
+        ("gave up", Fact::GaveUp { why: "no".to_owned() }),
+        ("spare found", Fact::SpareFound { provider_id: "batch_2".to_owned() }),
         ("cancel requested", Fact::CancelRequested),
+        ("resolved: try again", Fact::Resolved(Resolution::TryAgain)),
+        ("resolved: not created", Fact::Resolved(Resolution::NotCreated)),
+        ("resolved: give up", Fact::Resolved(Resolution::GiveUp)),
     ]
 }
 
@@ -128,10 +138,11 @@ fn row(before: &Batch, decision: &BatchDecision) -> String {
         AttemptEffect::Fail(refusal) => {
             let _ = write!(row, ", attempts fail as {}", refusal.class);
         }
-        AttemptEffect::FailLines(lines) => {
-            let _ = write!(row, ", {} line(s) fail and the rest go out again", lines.len());
+        AttemptEffect::FailLines(failure) => {
+            let _ = write!(row, ", {} line(s) fail and the rest go out again", failure.lines.len());
         }
         AttemptEffect::Cancel => row.push_str(", attempts cancelled"),
+        AttemptEffect::Lose => row.push_str(", attempts missing"),
     }
     if decision.nudge_job {
         row.push_str(", job looks");
@@ -180,6 +191,43 @@ fn a_batch_id_is_never_dropped() {
 }
 
 #[test]
+fn word_of_an_older_upload_changes_nothing() {
+    let refusal =
+        Refusal { upload: 1, class: ErrorClass::InvalidRequest, message: String::new(), retry_after: None };
+    let words =
+        [Fact::CreateNotSent { upload: 1 }, Fact::CreateAmbiguous { upload: 1 }, Fact::Refused(refusal)];
+    for (name, state) in states() {
+        for fact in &words {
+            let before = Batch { upload: 2, ..batch(state.clone()) };
+            assert_eq!(decide(&before, fact, NOW, &policy(UnknownCreate::Fence)), None, "{name} + {fact:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_rests_as_long_as_the_provider_asks() {
+    let asked = Some(Duration::from_secs(1_200));
+    let refusal =
+        Refusal { upload: 1, class: ErrorClass::RateLimited, message: String::new(), retry_after: asked };
+    let before = batch(BatchState::Planned);
+    let decision = decide(&before, &Fact::Refused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
+    assert_eq!(decision.order, NextOrder::Due(crate::Lane::Submit, NOW + TimeDelta::seconds(1_200)));
+}
+
+#[test]
+fn every_parked_batch_has_a_way_out() {
+    for (name, state) in states() {
+        let BatchState::Parked(parked) = &state else { continue };
+        for resolution in [Resolution::TryAgain, Resolution::GiveUp] {
+            assert!(parked.hint().contains(resolution.as_str()), "{name}: {}", parked.hint());
+            let next =
+                decide(&batch(state.clone()), &Fact::Resolved(resolution), NOW, &policy(UnknownCreate::Park));
+            assert!(next.is_some_and(|decision| decision.batch.state != state), "{name} + {resolution:?}");
+        }
+    }
+}
+
+#[test]
 fn a_cancelled_batch_is_not_sent_again() {
     for (name, state) in states() {
         for (fact_name, fact) in facts() {
@@ -192,7 +240,7 @@ fn a_cancelled_batch_is_not_sent_again() {
 }
 
 #[test]
-fn no_fact_but_a_settled_absence_allows_a_second_create() {
+fn no_fact_but_a_settled_absence_or_a_persons_word_allows_a_second_create() {
     for (name, state) in states() {
         if state.key().is_none() || matches!(state, BatchState::Creating { .. }) {
             continue;
@@ -200,7 +248,9 @@ fn no_fact_but_a_settled_absence_allows_a_second_create() {
         for (fact_name, fact) in facts() {
             let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Fence));
             let planned = next.is_some_and(|decision| decision.batch.state == BatchState::Planned);
-            assert_eq!(planned, (name, fact_name) == ("fenced, last look", "absent"), "{name} + {fact_name}");
+            let allowed = (name, fact_name) == ("fenced, last look", "absent")
+                || fact == Fact::Resolved(Resolution::NotCreated);
+            assert_eq!(planned, allowed, "{name} + {fact_name}");
         }
     }
 }

@@ -104,8 +104,8 @@ fn a_person_sees_where_the_batches_stand() {
     assert_eq!(shown(BatchTally { collecting: 1, ..none }), "collecting");
     assert_eq!(shown(BatchTally { parked: 1, ended: 3, ..none }), "parked");
     let cancelling = |batches| ShownState::of(JobState::Cancelling, &batches).as_str();
-    assert_eq!(cancelling(BatchTally { parked: 1, open: 1, ..none }), "cancelling");
-    assert_eq!(cancelling(BatchTally { parked: 1, ended: 1, ..none }), "parked");
+    assert_eq!(cancelling(BatchTally { parked: 1, ended: 1, ..none }), "cancelling");
+    assert_eq!(cancelling(BatchTally { parked: 1, stuck: 1, ended: 1, ..none }), "parked");
 }
 
 #[test]

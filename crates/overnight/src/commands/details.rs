@@ -36,6 +36,15 @@ pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<E
         let mut text = header(&standing);
         let titles = ["BATCH", "STATE", "PROVIDER'S ID", "STATUS", "LINES>", "BYTES>", "WHY"];
         text.push_str(&table(&titles, batches.iter().map(batch_row)));
+        for (row, parked) in batches.iter().filter_map(|row| Some((row, row.batch.state.parked()?))) {
+            text.push_str(&format!(
+                "\n\nbatch {} waits for a person ({}): {}\n  overnight batch resolve {job} try-again|not-created|give-up --batch {}",
+                row.number,
+                parked.as_str(),
+                parked.hint(),
+                row.number
+            ));
+        }
         if !errors.is_empty() {
             let rows = errors.iter().map(|group| {
                 let message = group.message.clone().unwrap_or_default();
@@ -115,6 +124,7 @@ fn batch_document(row: &BatchRow) -> Value {
         "expires_at": remote.expires_at,
         "ended_at": remote.ended_at,
         "last_error": row.last_error,
+        "parked": row.batch.state.parked().map(|parked| json!({ "reason": parked.as_str(), "hint": parked.hint() })),
     })
 }
 

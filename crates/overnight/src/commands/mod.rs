@@ -13,6 +13,7 @@ mod list;
 mod load;
 mod migrate;
 mod processors;
+mod resolve;
 mod status;
 mod submit;
 mod up;
@@ -52,5 +53,6 @@ async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Resul
         BatchCommand::List { open, since, limit } => list::run(config, open, since, limit, output).await,
         BatchCommand::Details { job } => details::run(config, &job, output).await,
         BatchCommand::Cancel { job } => cancel::run(config, &job, output).await,
+        BatchCommand::Resolve(arguments) => resolve::run(config, &arguments, output).await,
     }
 }

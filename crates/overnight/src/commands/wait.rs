@@ -54,8 +54,9 @@ pub(crate) async fn conclude(
             Trouble::new(Exit::Interrupted, format!("interrupted; job {job} stays where it is"))
                 .fix(format!("it goes on with the next command: overnight batch wait {job}"))
         }
-        Watched::Parked => Trouble::other(format!("what is left of job {job} waits for a person"))
-            .fix(format!("overnight batch details {job} says what and why")),
+        Watched::Parked => Trouble::other(format!("what is left of job {job} waits for a person")).fix(
+            format!("overnight batch details {job} says what and why, overnight batch resolve {job} decides"),
+        ),
     };
     Err(trouble)
 }

@@ -1,30 +1,71 @@
-//! What the store promises, against a real database file.
+//! What the store promises, the same on both databases: every function here runs on SQLite and on PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
 use domain::{
-    AttemptEnd, BatchId, Claimed, Clock, Command, JobFact, JobId, JobPolicy, JobState, Kind, Lane, TaskId,
+    AttemptEnd, BatchId, Claimed, Command, EventType, Fact, JobFact, JobId, JobPolicy, JobState, Kind, Lane,
+    Money, Policy, Remote, Resolution, Seen, SettleWindow, TaskId, Tokens, UnknownCreate, decide_batch,
     decide_job,
 };
 use store::{
-    Accepted, BacklogTask, Commit, Find, NewJob, NewTask, PlanChunk, PlannedBatch, PlannedLine, RecordRow,
-    Release, SettleRules, SettledLine, Store, StoreOptions, Usage,
+    Accepted, BacklogTask, Commit, DueOrder, Find, NewJob, NewTask, PlanChunk, PlannedBatch, PlannedLine,
+    RecordRow, Release, SettleRules, SettledLine, Store, Usage,
 };
-use tempfile::TempDir;
+
+use database::Fresh;
+
+mod database;
+
+/// Every promise, once for each database.
+macro_rules! promises {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(super::Fresh::sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(super::Fresh::postgres().await).await;
+            })*
+        }
+    };
+}
+
+promises! {
+    a_dropped_caller_loses_nobodys_write,
+    writers_wait_their_turn,
+    no_number_of_rows_is_too_many_to_bind,
+    a_time_is_read_as_it_was_written,
+    a_doubled_message_finds_nothing_to_do,
+    a_message_of_an_older_order_finds_nothing_to_do,
+    a_claim_that_ran_out_is_taken_over_and_can_be_told_apart,
+    a_nudge_is_not_buried_by_whoever_holds_the_older_order,
+    a_lost_message_comes_back,
+    a_job_is_run_by_the_provider_that_it_was_submitted_to,
+    a_small_job_does_not_wait_behind_a_large_one,
+    whoever_read_an_older_version_is_overtaken,
+    a_record_is_on_its_way_once_across_jobs,
+    a_missing_answer_is_an_outcome_and_is_written_once,
+    a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing,
+    a_backlog_task_is_claimed_once,
+    a_job_is_found_by_the_beginning_of_its_id,
+    a_claim_that_was_answered_renews_nothing,
+    outages_are_counted_apart_from_failures,
+    what_rests_before_a_submit_is_due_after_a_start,
+    a_batch_that_waits_for_nobody_is_given_its_order_again,
+    an_answer_that_comes_after_a_cancel_is_kept_and_billed,
+    a_batch_that_waits_for_a_person_tells_its_job_why,
+}
 
 const SIM: &str = "sim";
 const LEASE: Duration = Duration::from_secs(60);
 const POLICY: JobPolicy =
     JobPolicy { watchdog: Duration::from_secs(600), busy_rest: Duration::from_secs(30), retry_at: None };
-
-async fn open() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("store.db").display());
-    let store = Store::open(&StoreOptions { url, migrate: true, clock: Clock::default() }).await.unwrap();
-    (folder, store)
-}
 
 fn record(number: i64) -> RecordRow {
     RecordRow {
@@ -74,15 +115,30 @@ async fn accept(store: &Store, job: NewJob, numbers: impl Iterator<Item = i64>) 
     id
 }
 
+/// What is due in a lane, once something is: SQLite's clock tells milliseconds, and ours is ahead of it by less.
+async fn due(store: &Store, lane: Lane) -> Vec<DueOrder> {
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        let due = store.due_orders(lane, SIM, 10).await.unwrap();
+        if !due.is_empty() || std::time::Instant::now() > deadline {
+            return due;
+        }
+    }
+}
+
 /// Claims the one order of a job's lane.
 async fn claim(store: &Store, lane: Lane) -> Claimed {
-    let due = store.due_orders(lane, SIM, 10).await.unwrap();
+    let due = due(store, lane).await;
     store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().unwrap()
 }
 
 /// Plans all of a job's tasks into one batch.
 async fn plan(store: &Store, job: JobId) -> Result<Commit, store::StoreError> {
     let claimed = claim(store, Lane::Plan).await;
+    plan_with(store, job, claimed).await
+}
+
+async fn plan_with(store: &Store, job: JobId, claimed: Claimed) -> Result<Commit, store::StoreError> {
     let row = store.job(job).await.unwrap();
     let tasks = store.unplanned(job, 0, 10_000).await.unwrap();
     let batch = BatchId(store.clock().new_id());
@@ -121,9 +177,8 @@ async fn plan(store: &Store, job: JobId) -> Result<Commit, store::StoreError> {
     store.commit_plan(chunk, claimed).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_caller_loses_nobodys_write() {
-    let (_folder, store) = open().await;
+async fn a_dropped_caller_loses_nobodys_write(database: Fresh) {
+    let store = database.open().await;
     let task = |n: u32| BacklogTask {
         id: format!("t{n}"),
         repo: None,
@@ -138,16 +193,14 @@ async fn a_dropped_caller_loses_nobodys_write() {
         store.add_backlog(vec![task(1_000 + n)]).await.unwrap();
     }
     // Another connection sees every write that was answered, and nobody is stuck in a transaction.
-    let url = format!("sqlite://{}", _folder.path().join("store.db").display());
-    let other = Store::open(&StoreOptions { url, migrate: false, clock: Clock::default() }).await.unwrap();
+    let other = database.open().await;
     let there = other.pending_backlog(None, 1_000).await.unwrap();
     let answered = there.iter().filter(|task| task.id.len() == 5).count();
     assert_eq!(answered, 50);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn writers_wait_their_turn() {
-    let (_folder, store) = open().await;
+async fn writers_wait_their_turn(database: Fresh) {
+    let store = database.open().await;
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
         let store = store.clone();
@@ -164,29 +217,26 @@ async fn writers_wait_their_turn() {
     assert_eq!(store.jobs(true, None, 1_000).await.unwrap().len(), 200);
 }
 
-#[tokio::test]
-async fn no_number_of_rows_is_too_many_to_bind() {
-    let (_folder, store) = open().await;
+async fn no_number_of_rows_is_too_many_to_bind(database: Fresh) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=8_000).await;
     assert_eq!(store.task_tally(job).await.unwrap().pending, 8_000);
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     assert_eq!(store.task_tally(job).await.unwrap().submitted, 8_000);
 }
 
-#[tokio::test]
-async fn a_time_is_read_as_it_was_written() {
-    let (_folder, store) = open().await;
+async fn a_time_is_read_as_it_was_written(database: Fresh) {
+    let store = database.open().await;
     let until = store.clock().now();
     let hold = Some((domain::HoldReason::Overnight, Some(until)));
     let job = accept(&store, NewJob { hold, ..new_job(&store) }, 1..=1).await;
     assert_eq!(store.job(job).await.unwrap().hold_until, Some(until));
 }
 
-#[tokio::test]
-async fn a_doubled_message_finds_nothing_to_do() {
-    let (_folder, store) = open().await;
+async fn a_doubled_message_finds_nothing_to_do(database: Fresh) {
+    let store = database.open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
+    let due = due(&store, Lane::Plan).await;
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_some());
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
@@ -195,20 +245,18 @@ async fn a_doubled_message_finds_nothing_to_do() {
     assert!(next > store.clock().now() + chrono::TimeDelta::seconds(50));
 }
 
-#[tokio::test]
-async fn a_message_of_an_older_order_finds_nothing_to_do() {
-    let (_folder, store) = open().await;
+async fn a_message_of_an_older_order_finds_nothing_to_do(database: Fresh) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
+    let due = due(&store, Lane::Plan).await;
     assert!(store.nudge(job.0).await.unwrap());
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_claim_that_ran_out_is_taken_over_and_can_be_told_apart() {
-    let (_folder, store) = open().await;
+async fn a_claim_that_ran_out_is_taken_over_and_can_be_told_apart(database: Fresh) {
+    let store = database.open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap()[0];
+    let due = due(&store, Lane::Plan).await[0];
     let first = store.claim(due.command, due.seq, Duration::ZERO).await.unwrap().unwrap();
     let second = store.claim(due.command, due.seq, LEASE).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
@@ -216,61 +264,56 @@ async fn a_claim_that_ran_out_is_taken_over_and_can_be_told_apart() {
     assert!(store.renew(&second, LEASE).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_nudge_is_not_buried_by_whoever_holds_the_older_order() {
-    let (_folder, store) = open().await;
+async fn a_nudge_is_not_buried_by_whoever_holds_the_older_order(database: Fresh) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=1).await;
     let claimed = claim(&store, Lane::Plan).await;
     store.nudge(job.0).await.unwrap();
     let later = store.clock().now() + chrono::TimeDelta::hours(1);
     store.release(&claimed, Release::Later(later)).await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
+    assert_eq!(due(&store, Lane::Plan).await.len(), 1);
     // Nor by a claim that found nothing to do.
     let claimed = claim(&store, Lane::Plan).await;
     store.nudge(job.0).await.unwrap();
     store.release(&claimed, Release::Done).await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
+    assert_eq!(due(&store, Lane::Plan).await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_lost_message_comes_back() {
-    let (_folder, store) = open().await;
+async fn a_lost_message_comes_back(database: Fresh) {
+    let store = database.open().await;
     accept(&store, new_job(&store), 1..=1).await;
-    let due = store.due_orders(Lane::Plan, SIM, 10).await.unwrap();
-    store.put_off(&due).await.unwrap();
+    let sent = due(&store, Lane::Plan).await;
+    store.put_off(&sent).await.unwrap();
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // It is not gone: it has a time at which it is sent again, and a restart doesn't wait for it.
     assert!(store.next_send(SIM).await.unwrap().unwrap() > store.clock().now());
     store.forget_claims().await.unwrap();
-    assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap().len(), 1);
+    assert_eq!(due(&store, Lane::Plan).await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_job_is_run_by_the_provider_that_it_was_submitted_to() {
-    let (_folder, store) = open().await;
+async fn a_job_is_run_by_the_provider_that_it_was_submitted_to(database: Fresh) {
+    let store = database.open().await;
     accept(&store, NewJob { provider: "openai".to_owned(), ..new_job(&store) }, 1..=1).await;
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     assert!(!store.busy(SIM).await.unwrap());
     assert_eq!(store.due_orders(Lane::Plan, "openai", 10).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_small_job_does_not_wait_behind_a_large_one() {
-    let (_folder, store) = open().await;
+async fn a_small_job_does_not_wait_behind_a_large_one(database: Fresh) {
+    let store = database.open().await;
     for number in 1..=3 {
         let job = accept(&store, new_job(&store), std::iter::once(number)).await;
         assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     }
     let urgent = accept(&store, NewJob { priority: 99, ..new_job(&store) }, 9..=9).await;
     assert_eq!(plan(&store, urgent).await.unwrap(), Commit::Done);
-    let due = store.due_orders(Lane::Submit, SIM, 10).await.unwrap();
+    let due = due(&store, Lane::Submit).await;
     let Command::Submit(first) = due[0].command else { panic!("submit") };
     assert_eq!(store.batch(first).await.unwrap().batch.job, urgent);
 }
 
-#[tokio::test]
-async fn whoever_read_an_older_version_is_overtaken() {
-    let (_folder, store) = open().await;
+async fn whoever_read_an_older_version_is_overtaken(database: Fresh) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=1).await;
     let row = store.job(job).await.unwrap();
     let cancel =
@@ -280,9 +323,8 @@ async fn whoever_read_an_older_version_is_overtaken() {
     assert_eq!(store.job(job).await.unwrap().job.state, JobState::Cancelling);
 }
 
-#[tokio::test]
-async fn a_record_is_on_its_way_once_across_jobs() {
-    let (_folder, store) = open().await;
+async fn a_record_is_on_its_way_once_across_jobs(database: Fresh) {
+    let store = database.open().await;
     let first = accept(&store, new_job(&store), 1..=2).await;
     assert_eq!(plan(&store, first).await.unwrap(), Commit::Done);
     let second = accept(&store, new_job(&store), 2..=3).await;
@@ -290,9 +332,8 @@ async fn a_record_is_on_its_way_once_across_jobs() {
     assert_eq!(left, [2]);
 }
 
-#[tokio::test]
-async fn a_missing_answer_is_an_outcome_and_is_written_once() {
-    let (_folder, store) = open().await;
+async fn a_missing_answer_is_an_outcome_and_is_written_once(database: Fresh) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=3).await;
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     let batch = store.batches(job).await.unwrap()[0].batch.id;
@@ -306,9 +347,10 @@ async fn a_missing_answer_is_an_outcome_and_is_written_once() {
     assert_eq!(events.iter().filter(|event| event.event_type == domain::EventType::TaskCompleted).count(), 3);
 }
 
-#[tokio::test]
-async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing() {
-    let (_folder, store) = open().await;
+async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing(
+    database: Fresh,
+) {
+    let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=1).await;
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     let batch = store.batches(job).await.unwrap()[0].batch.id;
@@ -333,9 +375,8 @@ async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and
     assert_eq!(store.results(job, None, false, 0, 10).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_backlog_task_is_claimed_once() {
-    let (_folder, store) = open().await;
+async fn a_backlog_task_is_claimed_once(database: Fresh) {
+    let store = database.open().await;
     let task = BacklogTask {
         id: "1".to_owned(),
         repo: None,
@@ -361,9 +402,8 @@ async fn a_backlog_task_is_claimed_once() {
     assert_eq!(store.jobs(true, None, 10).await.unwrap().len(), 1, "the second job left nothing behind");
 }
 
-#[tokio::test]
-async fn a_job_is_found_by_the_beginning_of_its_id() {
-    let (_folder, store) = open().await;
+async fn a_job_is_found_by_the_beginning_of_its_id(database: Fresh) {
+    let store = database.open().await;
     assert_eq!(store.find_job("0").await.unwrap(), Find::None(vec![]));
     let job = accept(&store, new_job(&store), 1..=1).await;
     assert_eq!(store.find_job(&job.to_string()[..13]).await.unwrap(), Find::One(job));
@@ -371,4 +411,117 @@ async fn a_job_is_found_by_the_beginning_of_its_id() {
     assert_eq!(store.find_job("%").await.unwrap(), Find::None(vec![job]));
     let other = accept(&store, new_job(&store), 2..=2).await;
     assert_eq!(store.find_job(&job.to_string()[..8]).await.unwrap(), Find::Many(vec![job, other]));
+}
+
+async fn a_claim_that_was_answered_renews_nothing(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    let held = claim(&store, Lane::Plan).await;
+    assert_eq!(plan_with(&store, job, held).await.unwrap(), Commit::Done);
+    assert!(!store.renew(&held, LEASE).await.unwrap(), "the next order is nobody's");
+    assert_eq!(store.next_send(SIM).await.unwrap().map(|at| at <= store.clock().now()), Some(true));
+}
+
+async fn outages_are_counted_apart_from_failures(database: Fresh) {
+    let store = database.open().await;
+    accept(&store, new_job(&store), 1..=1).await;
+    let now = store.clock().now();
+    let counts = async |release: Release| {
+        let held = claim(&store, Lane::Plan).await;
+        store.release(&held, release).await.unwrap();
+        let next = claim(&store, Lane::Plan).await;
+        store.release(&next, Release::Outage(now, String::new())).await.unwrap();
+        (next.failures, next.outages)
+    };
+    assert_eq!(counts(Release::Outage(now, "down".to_owned())).await, (0, 1));
+    assert_eq!(counts(Release::Failed(now, "broken".to_owned())).await, (1, 2));
+    assert_eq!(counts(Release::Later(now)).await, (0, 0));
+}
+
+async fn what_rests_before_a_submit_is_due_after_a_start(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let held = claim(&store, Lane::Submit).await;
+    let later = store.clock().now() + chrono::TimeDelta::hours(1);
+    store.release(&held, Release::Later(later)).await.unwrap();
+    assert_eq!(store.due_orders(Lane::Submit, SIM, 10).await.unwrap(), []);
+    assert_eq!(store.wake_submits("openai").await.unwrap(), 0);
+    assert_eq!(store.wake_submits(SIM).await.unwrap(), 1);
+    assert_eq!(due(&store, Lane::Submit).await.len(), 1);
+}
+
+async fn a_batch_that_waits_for_nobody_is_given_its_order_again(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    assert_eq!(store.place_lost_orders(job).await.unwrap(), 0);
+    let held = claim(&store, Lane::Submit).await;
+    store.release(&held, Release::Done).await.unwrap();
+    assert_eq!(store.due_orders(Lane::Submit, SIM, 10).await.unwrap(), []);
+    assert_eq!(store.place_lost_orders(job).await.unwrap(), 1);
+    assert_eq!(due(&store, Lane::Submit).await.len(), 1);
+}
+
+async fn an_answer_that_comes_after_a_cancel_is_kept_and_billed(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let row = store.batches(job).await.unwrap().remove(0);
+    let decision = decide_batch(&row.batch, &Fact::CancelRequested, store.clock().now(), &batch_policy());
+    let rules = SettleRules { max_attempts: 3, retry_paid: false };
+    assert_eq!(store.commit_batch(decision.unwrap(), None, rules, "cancel").await.unwrap(), Commit::Done);
+    assert_eq!(store.job(job).await.unwrap().ended.cancelled, 1);
+    let tokens = Tokens { input: 7, cached: 0, output: 3, reasoning: 0 };
+    let line = || SettledLine {
+        custom_id: "acme_app_issue_1".to_owned(),
+        end: AttemptEnd::Succeeded,
+        http_status: Some(200),
+        request_id: None,
+        code: None,
+        message: None,
+        usage: Usage { tokens: Some(tokens), cost: Some((Money(5), Money(10))) },
+        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
+    };
+    let tally = store.settle_lines(row.batch.id, job, vec![line()], rules).await.unwrap();
+    assert_eq!((tally.late, tally.settled, tally.repeated), (1, 0, 0));
+    // A chunk that is repeated after a crash is not billed again.
+    let again = store.settle_lines(row.batch.id, job, vec![line()], rules).await.unwrap();
+    assert_eq!((again.late, again.repeated), (0, 1));
+    let row = store.job(job).await.unwrap();
+    assert_eq!((row.cost, row.normal_cost, row.tokens.input, row.unpriced), (Money(5), Money(10), 7, 0));
+    assert_eq!((row.ended.cancelled, row.ended.succeeded), (1, 0), "the task keeps its outcome");
+    let events = store.events(None, Some(job), 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.event_type == EventType::TaskAnsweredLate).count(), 1);
+}
+
+async fn a_batch_that_waits_for_a_person_tells_its_job_why(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=1).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let rules = SettleRules { max_attempts: 3, retry_paid: false };
+    let tell = async |fact: Fact| {
+        let row = store.batches(job).await.unwrap().remove(0);
+        let decision = decide_batch(&row.batch, &fact, store.clock().now(), &batch_policy()).unwrap();
+        assert_eq!(store.commit_batch(decision, None, rules, "test").await.unwrap(), Commit::Done);
+        let batch = store.batches(job).await.unwrap().remove(0);
+        (batch.last_error, store.job(job).await.unwrap().last_error)
+    };
+    let why = || Some("no disk".to_owned());
+    assert_eq!(tell(Fact::GaveUp { why: "no disk".to_owned() }).await, (why(), why()));
+    assert_eq!(tell(Fact::Resolved(Resolution::TryAgain)).await, (None, why()));
+    let seen =
+        Seen { provider_id: "batch_1".to_owned(), end: None, refusal: None, remote: Remote::default() };
+    assert_eq!(tell(Fact::Observed(seen)).await, (None, None), "it gets on");
+}
+
+fn batch_policy() -> Policy {
+    Policy {
+        poll_interval: Duration::from_secs(60),
+        create_within: Duration::from_secs(90),
+        settle: SettleWindow { looks: 3, over: Duration::from_secs(900) },
+        unknown: UnknownCreate::Park,
+        account_rest: Duration::from_secs(300),
+        create_rest: Duration::from_secs(10),
+    }
 }

@@ -1,0 +1,70 @@
+//! Answers to attempts that had ended without one: the batch was called off, given up or restored from an older
+//! backup, and the provider ran it all the same. The answer and its cost are kept, since they were paid for;
+//! the task keeps the outcome that it has.
+
+use domain::{Event, EventType, JobId, Time};
+use sea_orm::DatabaseTransaction;
+use serde_json::json;
+
+use crate::collect::ChunkTally;
+use crate::dialect::Dialect;
+use crate::ending::{Ending, Sums, insert_answers};
+use crate::sql::Sql;
+use crate::{StoreError, event};
+
+/// Keeps late answers. One that is kept already is left as it is.
+pub(crate) async fn apply(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: JobId,
+    endings: Vec<Ending>,
+    now: Time,
+) -> Result<ChunkTally, StoreError> {
+    let (mut tally, mut sums, mut events) = (ChunkTally::default(), Sums::default(), Vec::new());
+    let mut kept = Vec::with_capacity(endings.len());
+    for ending in endings {
+        if !bill(dialect, on, &ending).await? {
+            tally.repeated += 1;
+            continue;
+        }
+        tally.late += 1;
+        sums.late(&ending);
+        events.push(answered_late(job, &ending));
+        kept.push(ending);
+    }
+    insert_answers(dialect, on, &kept).await?;
+    sums.write(dialect, on, job).await?;
+    event::insert(dialect, on, job, &events, now).await?;
+    Ok(tally)
+}
+
+/// Writes what the answer used; false where the attempt has an answer already.
+async fn bill(dialect: Dialect, on: &DatabaseTransaction, ending: &Ending) -> Result<bool, StoreError> {
+    let text = "UPDATE attempts SET http_status = $2, request_id = $3, input_tokens = $4, cached_tokens = $5, \
+        output_tokens = $6, reasoning_tokens = $7, cost = $8, normal_cost = $9 \
+        WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM answers WHERE attempt_id = $1)";
+    let detail = &ending.detail;
+    let sql = Sql::new(dialect, "late_answer", text)
+        .id(ending.live.attempt)
+        .int_or_null(detail.http_status.map(i64::from))
+        .text_or_null(detail.request_id.as_deref());
+    Ok(detail.usage_columns(sql).run(on).await? == 1)
+}
+
+fn answered_late(job: JobId, ending: &Ending) -> Event {
+    let (live, detail) = (&ending.live, &ending.detail);
+    let usage = detail.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }));
+    let cost =
+        detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
+    let data = json!({
+        "job_id": job,
+        "custom_id": live.custom_id,
+        "task_id": live.backlog,
+        "attempt": live.number,
+        "attempt_state": live.state,
+        "usage": usage,
+        "cost": cost,
+    });
+    let subject = format!("job/{job}/task/{}", live.custom_id);
+    Event::new(EventType::TaskAnsweredLate, job, subject, &live.attempt.to_string(), data)
+}

@@ -1,0 +1,62 @@
+//! A PostgreSQL database of a test's own, on the server that `make services` found or started.
+
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
+
+/// Where the server is, if the environment doesn't say.
+const SERVER: &str = "postgres://postgres@127.0.0.1:5432";
+/// The variable that says it, without a database.
+const VARIABLE: &str = "TEST_POSTGRES_URL";
+
+/// An empty database, dropped with this.
+pub struct Postgres {
+    name: String,
+    url: String,
+}
+
+impl Postgres {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// Where there is no server: what to do is said.
+    pub async fn fresh() -> Self {
+        let name = format!("overnight_test_{}", uuid::Uuid::new_v4().simple());
+        on_server(&format!("CREATE DATABASE {name}")).await;
+        let url = format!("{}/{name}", server());
+        Self { name, url }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        // A thread and a runtime of its own: a test may end anywhere.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(on_server(&sql));
+        });
+        if dropped.join().is_err() {
+            eprintln!("the database {} stays behind", self.name);
+        }
+    }
+}
+
+fn server() -> String {
+    std::env::var(VARIABLE).unwrap_or_else(|_| SERVER.to_owned())
+}
+
+async fn on_server(sql: &str) {
+    let server = server();
+    let mut options = ConnectOptions::new(format!("{server}/postgres"));
+    options.max_connections(1).sqlx_logging(false);
+    let connection = Database::connect(options).await.unwrap_or_else(|error| {
+        panic!("no PostgreSQL at {server}: {error}; `make services` finds or starts one, or set {VARIABLE}")
+    });
+    connection.execute_unprepared(sql).await.expect("the server obeys");
+    connection.close().await.expect("the connection closes");
+}
