@@ -1,6 +1,7 @@
 # The verbs of the house. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fmt
+SHELL := /bin/bash
+.PHONY: help build demo test services lint fmt
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -13,12 +14,15 @@ build: ## build the one binary, overnight
 demo: build ## the main job: sample issues in as backlog, tonight's work now, checked answers out
 	@./deploy/demo.sh target/debug/overnight
 
-test: ## run every test; needs nothing but a Rust toolchain and a C compiler
+test: ## run every test; finds or starts PostgreSQL and RabbitMQ, and says which
 ifeq ($(NEXTEST),yes)
-	cargo nextest run --locked --workspace
+	services=$$(deploy/services.sh) && eval "$$services" && cargo nextest run --locked --workspace
 else
-	cargo test --locked --workspace
+	services=$$(deploy/services.sh) && eval "$$services" && cargo test --locked --workspace
 endif
+
+services: ## find or start PostgreSQL and RabbitMQ, and print where they are
+	@deploy/services.sh
 
 lint: ## format check and clippy, warnings as errors
 	cargo fmt --all --check
