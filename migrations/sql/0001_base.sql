@@ -62,6 +62,8 @@ CREATE TABLE batch_jobs (
     source TEXT NOT NULL,                -- in words
     selection_query TEXT,
     idempotency_key TEXT UNIQUE,
+    run_id {{ id }},                     -- the run of a schedule that made it
+    run_part TEXT,                       -- which of the run's jobs: the agent
     priority BIGINT NOT NULL,
     labels {{ json }},
     metadata {{ json }},
@@ -94,6 +96,8 @@ CREATE TABLE batch_jobs (
     updated_by TEXT NOT NULL             -- the write that touched it last
 );
 CREATE INDEX batch_jobs_state ON batch_jobs (state, created_at);
+-- A run that is taken up again accepts no job twice.
+CREATE UNIQUE INDEX batch_jobs_run ON batch_jobs (run_id, run_part) WHERE run_id IS NOT NULL;
 
 -- One provider batch each.
 CREATE TABLE batches (
@@ -222,42 +226,69 @@ CREATE TABLE events (
     id {{ id }} PRIMARY KEY,
     type TEXT NOT NULL,
     subject TEXT NOT NULL,
-    job_id {{ id }} NOT NULL,
-    sequence BIGINT NOT NULL,            -- within the job, from 1
+    job_id {{ id }},                     -- an event belongs to a job or to a schedule
+    schedule TEXT,
+    sequence BIGINT NOT NULL,            -- within the job or the schedule, from 1
     data {{ json }} NOT NULL,
     created_at {{ time }} NOT NULL,
     published_at {{ time }},
-    UNIQUE (job_id, sequence)
+    CHECK ((job_id IS NULL) <> (schedule IS NULL)),
+    UNIQUE (job_id, sequence),
+    UNIQUE (schedule, sequence)
 );
 CREATE INDEX events_unpublished ON events (created_at) WHERE published_at IS NULL;
 
--- A rule that collects the backlog, and its firings.
-CREATE TABLE schedules (
+-- Work that one process does at a time, to save work: nothing is wrong where two do it.
+CREATE TABLE leases (
     name TEXT PRIMARY KEY,
-    hour BIGINT NOT NULL,
-    zone TEXT NOT NULL,
-    repo TEXT,
-    max_tasks BIGINT NOT NULL,
-    priority BIGINT NOT NULL,
-    next_at {{ time }},
-    paused_reason TEXT,
+    holder {{ id }} NOT NULL,
+    until {{ time }} NOT NULL
+);
+
+-- Rules that collect the backlog: one for all repositories, and those of single ones.
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY,               -- overnight, or repo:ORG/REPO
+    repo TEXT UNIQUE,                    -- null: all that have no schedule of their own
+    hour BIGINT NOT NULL,                -- local
+    zone TEXT NOT NULL,                  -- IANA
+    max_tasks BIGINT NOT NULL,           -- of one run
+    priority TEXT NOT NULL,              -- high, medium, low
+    next_at {{ time }},                  -- due then; null: switched off
+    next_date TEXT,                      -- the local date that it is for
+    last_date TEXT,                      -- the latest date on record
     paused_at {{ time }},
+    paused_reason TEXT,
+    removed {{ bool }} NOT NULL,         -- its runs stay
+    version BIGINT NOT NULL,
+    event_sequence BIGINT NOT NULL DEFAULT 0,
     created_at {{ time }} NOT NULL,
     updated_at {{ time }} NOT NULL
 );
+CREATE INDEX schedules_due ON schedules (next_at);
+
+-- Firings, and nights that passed without one.
 CREATE TABLE schedule_runs (
     id {{ id }} PRIMARY KEY,
-    schedule TEXT NOT NULL,
+    schedule TEXT NOT NULL REFERENCES schedules (name),
+    trigger TEXT NOT NULL,               -- scheduled or manual
     slot_at {{ time }} NOT NULL,
-    slot_date TEXT NOT NULL,             -- local date; one run for each
-    state TEXT NOT NULL,
+    slot_date TEXT NOT NULL,             -- local
+    state TEXT NOT NULL,                 -- started, finished, skipped, missed
+    max_tasks BIGINT NOT NULL,
+    selected BIGINT NOT NULL DEFAULT 0,  -- pending tasks that it took up, within max_tasks
     jobs BIGINT NOT NULL DEFAULT 0,
-    tasks BIGINT NOT NULL DEFAULT 0,
-    reason TEXT,
-    started_at {{ time }},
-    finished_at {{ time }},
-    UNIQUE (schedule, slot_date)
+    tasks BIGINT NOT NULL DEFAULT 0,     -- of its jobs
+    left_over BIGINT NOT NULL DEFAULT 0, -- pending tasks that were its to take and stayed
+    reason TEXT,                         -- why it was skipped or missed, or tasks stayed
+    lease_until {{ time }},
+    fence BIGINT NOT NULL DEFAULT 0,     -- rises with every claim
+    failures BIGINT NOT NULL DEFAULT 0,
+    created_at {{ time }} NOT NULL,
+    finished_at {{ time }}
 );
+-- One night a date; people may run it as often as they like.
+CREATE UNIQUE INDEX schedule_runs_night ON schedule_runs (schedule, slot_date) WHERE trigger = 'scheduled';
+CREATE INDEX schedule_runs_open ON schedule_runs (created_at) WHERE state = 'started';
 
 -- Views for people who query.
 
@@ -301,7 +332,7 @@ SELECT j.id, j.id AS job_id, j.kind AS job_type, j.provider, j.processor, j.mode
        j.failed + j.expired + j.cancelled + j.missing AS failed_count,
        j.submitted_at, j.ended_at AS completed_at, b.expires_at, j.metadata,
        j.estimate_cost / 1e12 AS cost_estimate, j.cost / 1e12 AS cost_usd, j.normal_cost / 1e12 AS normal_cost_usd,
-       j.selection_query, j.last_error AS error_message, j.created_at
+       j.selection_query, coalesce(j.last_error, b.last_error) AS error_message, j.created_at
 FROM batch_jobs j
 LEFT JOIN batches b ON b.job_id = j.id
      AND b.number = (SELECT max(x.number) FROM batches x WHERE x.job_id = j.id);

@@ -134,3 +134,15 @@ fn an_unknown_price_is_unknown_and_not_nothing() {
     let ran = overnight.run(&[&submit[..], &["--wait"]].concat()).exits(0);
     assert!(ran.stdout.contains("cost unknown"), "{}", ran.stdout);
 }
+
+#[test]
+fn the_same_runs_on_postgres() {
+    let database = testkit::postgres_blocking();
+    let overnight = crate::overnight().with("BATCH_MAX_REQUESTS", "10").with("DATABASE_URL", database.url());
+    let _ = overnight.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    let _ = overnight.run(&["schedule", "run"]).exits(0);
+    let job = overnight.only_job();
+    assert_eq!((&job["state"], &job["tasks"]["succeeded"]), (&Value::from("completed"), &Value::from(36)));
+    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 36);
+    assert!(!overnight.data_dir().join("overnight.db").exists());
+}

@@ -98,7 +98,7 @@ fn a_lost_request_waits_for_a_person_where_that_is_the_policy() {
 }
 
 #[test]
-fn a_person_who_has_looked_may_send_it_anew() {
+fn a_person_who_has_looked_may_end_what_was_cancelled() {
     let provider = Provider::start();
     let relay = Relay::start(provider.address, Loss::Request, 2);
     let overnight = client(&relay, "park");
@@ -107,13 +107,67 @@ fn a_person_who_has_looked_may_send_it_anew() {
     let details = overnight.run(&["batch", "details", &job]).exits(0).stdout;
     assert!(details.contains("waits for a person (create_unknown)"), "{details}");
     assert!(details.contains(&format!("overnight batch resolve {job}")), "{details}");
+    // A cancel can't end what nobody knows.
+    let _ = overnight.run(&["batch", "cancel", &job]).exits(1);
     // Looking once more finds nothing: it waits again.
     let _ = overnight.run(&["batch", "resolve", &job, "try-again"]).exits(0);
     let _ = overnight.run(&["batch", "wait", &job]).exits(1);
     let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(0);
+    let _ = overnight.run(&["batch", "wait", &job]).exits(5);
+    assert_eq!(overnight.only_job()["state"], "cancelled");
+    assert_eq!(provider.home.ledger().number("SELECT count(*) FROM served_batches"), 0);
+    // There is nothing left to decide.
+    let _ = overnight.run(&["batch", "resolve", &job, "give-up"]).exits(1);
+}
+
+#[test]
+fn a_person_who_has_looked_may_send_it_anew() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    let overnight = client(&relay, "park");
+    let _ = submit(&overnight).exits(1);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(0);
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
     paid_once(&provider, 2);
     assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE upload = 2"), 2);
-    // There is nothing left to decide.
-    let _ = overnight.run(&["batch", "resolve", &job, "give-up"]).exits(1);
+}
+
+#[test]
+fn a_cancel_of_what_waits_for_a_person_says_so_and_fails() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    let overnight = client(&relay, "park");
+    let _ = submit(&overnight).exits(1);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let ran = overnight.run(&["batch", "cancel", &job]).exits(1);
+    for word in ["is not cancelled", "batch 1 is parked", "batch 2 is parked", "overnight batch details"] {
+        assert!(ran.stderr.contains(word), "{word:?} is not in: {}", ran.stderr);
+    }
+    // It has heard of the cancel, and waits for the person with it.
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE cancel"), 2);
+}
+
+#[test]
+fn a_cancel_that_takes_long_says_how_it_goes_on() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    // Nobody knows for a long while what became of the create.
+    let overnight = client(&relay, "park").with("SUBMIT_SETTLE_MS", "600000");
+    let mut submitting =
+        overnight.spawn(&["batch", "submit", "product-labeling", "--files", &testkit::sample_issues()]);
+    testkit::until("the creates are lost", || relay.left() == 0);
+    submitting.kill().unwrap();
+    submitting.wait().unwrap();
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let ran = overnight.run(&["batch", "cancel", &job, "--timeout", "1s"]).exits(3);
+    assert!(ran.stderr.contains(&format!("overnight batch wait {job}")), "{}", ran.stderr);
+    // A second word waits on, and Ctrl-C ends the waiting.
+    let mut cancelling = overnight.spawn(&["batch", "cancel", &job]);
+    let mut line = String::new();
+    BufReader::new(cancelling.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("cancelling"), "{line}");
+    let interrupt = std::process::Command::new("kill").args(["-INT", &cancelling.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    assert_eq!(cancelling.wait().unwrap().code(), Some(130));
 }

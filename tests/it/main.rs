@@ -5,10 +5,14 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod events;
 mod faults;
+mod fleet;
 mod laptop;
 mod large;
 mod lost_create;
+mod manners;
+mod night;
 mod parked;
 mod shape;
 

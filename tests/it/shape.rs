@@ -21,7 +21,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["domain", "migrations"]),
     // floor 3
     ("gateway", &["tokens", "wire"]),
-    ("pipeline", &["crash", "domain", "openai", "processor", "queue", "source", "store", "tokens", "wire"]),
+    (
+        "pipeline",
+        &[
+            "crash",
+            "domain",
+            "openai",
+            "processor",
+            "queue",
+            "source",
+            "store",
+            "telemetry",
+            "tokens",
+            "wire",
+        ],
+    ),
     // floor 4
     (
         "overnight",

@@ -27,6 +27,10 @@ macro_rules! points {
 }
 
 points! {
+    /// The night is on record, no task of it is taken.
+    RunAfterNight = "run.after_night",
+    /// A job of the run is accepted, the run is not finished.
+    RunAfterJob = "run.after_job",
     /// Lines are rendered, nothing is stored.
     PlanBeforeCommit = "plan.before_commit",
     /// A part of the job is planned, its next order is on record.

@@ -57,12 +57,12 @@ classes! {
     ServerError = "server_error", Free, "the provider failed in every attempt; submit it again later";
     /// A result line that isn't JSON.
     TransientParse = "transient_parse", Paid,
-        "the provider's result line can't be read and may have been billed; allow BATCH_RETRY_PAID, or retry the job";
+        "the provider's result line can't be read and may have been billed; allow BATCH_RETRY_PAID, or submit the record again";
     /// The provider's 24 hours ran out.
     BatchExpired = "batch_expired", Free, "the provider ran out of its 24 hours in every attempt; submit it again later";
     /// No line in either file, or `status_code` 0.
     NoResponse = "no_response", PaidOnce,
-        "the provider returned no answer and may have billed one; allow BATCH_RETRY_PAID, or retry the job";
+        "the provider returned no answer and may have billed one; allow BATCH_RETRY_PAID, or submit the record again";
     /// The account's enqueued-token limit.
     TokenBudget = "token_budget", Free, "the enqueued-token limit of the model is reached; it waits for room";
     /// Prompt and answer don't fit the model.
@@ -76,7 +76,7 @@ classes! {
     /// The account has no credit, or a spend limit is reached.
     Quota = "quota", Never, "check the account's credit and limits";
     /// The answer breaks the processor's schema.
-    OutputInvalid = "output_invalid", Paid, "the answer breaks the processor's schema and was billed; allow BATCH_RETRY_PAID, or retry the job";
+    OutputInvalid = "output_invalid", Paid, "the answer breaks the processor's schema and was billed; allow BATCH_RETRY_PAID, or submit the record again";
     /// A person cancelled it.
     CancelledByUser = "cancelled_by_user", Never, "cancelled; it is never retried by itself";
     /// A code that this version doesn't know.

@@ -2,11 +2,14 @@
 //!
 //! Everything else takes them as arguments, so that a test can turn the clock.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// An instant in UTC, to the microsecond: what both databases keep.
 pub type Time = DateTime<Utc>;
+
+/// A day on the calendar of some zone.
+pub type Date = NaiveDate;
 
 /// The clock of a process, possibly set off against the machine's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +47,32 @@ impl Clock {
     }
 }
 
+/// An offset that isn't one.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an offset; take a number and s, m, h or d, such as +36h or -90m")]
+pub struct NotAnOffset(String);
+
+impl std::str::FromStr for Clock {
+    type Err = NotAnOffset;
+
+    /// The clock of an offset such as `+36h`, `-90m`, or a number of seconds.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || NotAnOffset(text.to_owned());
+        let (number, seconds) = match text.char_indices().last().ok_or_else(wrong)? {
+            (at, 's') => (&text[..at], 1),
+            (at, 'm') => (&text[..at], 60),
+            (at, 'h') => (&text[..at], 3_600),
+            (at, 'd') => (&text[..at], 86_400),
+            _ => (text, 1),
+        };
+        let number: i32 = number.parse().map_err(|_| wrong())?;
+        let offset = TimeDelta::try_seconds(i64::from(number) * seconds).ok_or_else(wrong)?;
+        // A clock that has no time is no clock.
+        Self::default().now().checked_add_signed(offset).ok_or_else(wrong)?;
+        Ok(Self { offset })
+    }
+}
+
 /// The instant of a Unix time in seconds; none outside the years that can be written.
 #[must_use]
 pub fn from_unix(seconds: i64) -> Option<Time> {
@@ -58,6 +87,16 @@ mod tests {
     fn now_has_no_more_than_microseconds() {
         let now = Clock::default().now();
         assert_eq!(now.timestamp_subsec_nanos() % 1_000, 0);
+    }
+
+    #[test]
+    fn an_offset_is_a_number_with_a_unit() {
+        let hours = |text: &str| text.parse::<Clock>().map(|clock| clock.offset().num_hours()).ok();
+        assert_eq!(
+            ["+36h", "-2d", "7200", "90m", "0s"].map(hours),
+            [Some(36), Some(-48), Some(2), Some(1), Some(0)]
+        );
+        assert_eq!(["", "h", "1w", "one", "+-1h", "2000000000d"].map(hours), [None; 6]);
     }
 
     #[test]

@@ -28,6 +28,43 @@ words! {
         BatchSpareFound = "batch.spare_found.v1",
         /// The provider reports another status.
         BatchStatusChanged = "batch.status_changed.v1",
+        /// A run of a schedule began.
+        ScheduleRunStarted = "schedule.run.started.v1",
+        /// A run has collected what it found.
+        ScheduleRunFinished = "schedule.run.finished.v1",
+        /// A night passed without a run: the schedule was paused, or nobody was up.
+        ScheduleRunSkipped = "schedule.run.skipped.v1",
+        /// A person paused a schedule.
+        SchedulePaused = "schedule.paused.v1",
+        /// A person let a schedule go on.
+        ScheduleResumed = "schedule.resumed.v1",
+    }
+}
+
+/// What an event belongs to: sequence numbers order the events of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// A job.
+    Job(JobId),
+    /// A schedule, by its name.
+    Schedule(String),
+}
+
+impl Stream {
+    /// The job, if it is one.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        if let Self::Job(id) = self { Some(*id) } else { None }
+    }
+}
+
+impl std::fmt::Display for Stream {
+    /// The partition key that outsiders see.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Job(id) => id.fmt(f),
+            Self::Schedule(name) => write!(f, "schedule/{name}"),
+        }
     }
 }
 
@@ -40,8 +77,8 @@ pub struct Event {
     pub event_type: EventType,
     /// What it is about, such as `job/…` or `job/…/task/…`.
     pub subject: String,
-    /// The job it belongs to.
-    pub job: JobId,
+    /// What it belongs to.
+    pub stream: Stream,
     /// The facts.
     pub data: Value,
 }
@@ -51,7 +88,16 @@ impl Event {
     /// type about the same subject apart; empty where there can be only one).
     #[must_use]
     pub fn new(event_type: EventType, job: JobId, subject: String, occurrence: &str, data: Value) -> Self {
-        Self { id: EventId::of(event_type.as_str(), &subject, occurrence), event_type, subject, job, data }
+        let id = EventId::of(event_type.as_str(), &subject, occurrence);
+        Self { id, event_type, subject, stream: Stream::Job(job), data }
+    }
+
+    /// The same of a schedule; `schedule/NAME` is its subject.
+    #[must_use]
+    pub fn of_schedule(event_type: EventType, name: &str, occurrence: &str, data: Value) -> Self {
+        let stream = Stream::Schedule(name.to_owned());
+        let subject = stream.to_string();
+        Self { id: EventId::of(event_type.as_str(), &subject, occurrence), event_type, subject, stream, data }
     }
 }
 

@@ -51,6 +51,10 @@ id! {
     AttemptId
 }
 id! {
+    /// One firing of a schedule.
+    RunId
+}
+id! {
     /// What outsiders hear; the same occurrence always has the same id.
     EventId
 }

@@ -166,6 +166,11 @@ pub enum JobFact {
     CancelRequested,
     /// A person wants it to start now.
     Released,
+    /// `ENABLE_BATCH_API` is on again.
+    SwitchedOn {
+        /// The night that the job was meant for, if it was.
+        until: Option<Time>,
+    },
 }
 
 /// What the rules of a job may be told.
@@ -219,7 +224,14 @@ pub fn decide(
             let pause = if *attempted { Duration::ZERO } else { policy.busy_rest };
             Some(becomes(JobState::Active, settle_in(pause)))
         }
-        (JobState::Held(_), JobFact::Released) => {
+        (JobState::Held(HoldReason::BatchApiDisabled), JobFact::SwitchedOn { until: Some(night) })
+            if *night > now =>
+        {
+            let order = NextOrder::Due(Lane::Plan, *night);
+            Some(becomes(JobState::Held(HoldReason::Overnight), order))
+        }
+        (JobState::Held(HoldReason::BatchApiDisabled), JobFact::SwitchedOn { .. })
+        | (JobState::Held(_), JobFact::Released) => {
             Some(becomes(JobState::Queued, NextOrder::Due(Lane::Plan, now)))
         }
         (JobState::Active | JobState::Cancelling, JobFact::Counted { tasks, batches }) => {
@@ -241,7 +253,14 @@ pub fn decide(
         (JobState::Cancelling, JobFact::CancelRequested) | (JobState::Ended(_), _) => None,
         (JobState::Queued | JobState::Held(_), JobFact::Counted { .. })
         | (JobState::Active | JobState::Cancelling, JobFact::Planned { .. })
-        | (JobState::Queued | JobState::Active | JobState::Cancelling, JobFact::Released) => None,
+        | (JobState::Queued | JobState::Active | JobState::Cancelling, JobFact::Released)
+        | (
+            JobState::Held(HoldReason::Overnight)
+            | JobState::Queued
+            | JobState::Active
+            | JobState::Cancelling,
+            JobFact::SwitchedOn { .. },
+        ) => None,
     })
 }
 

@@ -13,10 +13,10 @@ mod cost;
 mod event;
 mod id;
 mod job;
-mod night;
 mod order;
 mod pack;
 mod reconcile;
+mod schedule;
 mod task;
 mod words;
 
@@ -26,16 +26,19 @@ pub use batch::{
     decide as decide_batch,
 };
 pub use class::{ErrorClass, Retry};
-pub use clock::{Clock, Time, from_unix};
+pub use clock::{Clock, Date, Time, from_unix};
 pub use cost::{Money, Price, PriceEntry, PriceError, PriceFile, PriceTable, Tokens};
-pub use event::{Event, EventType};
-pub use id::{AttemptId, BatchId, EventId, JobId, TaskId};
+pub use event::{Event, EventType, Stream};
+pub use id::{AttemptId, BatchId, EventId, JobId, RunId, TaskId};
 pub use job::{
     HoldReason, Job, JobDecision, JobFact, JobOutcome, JobPolicy, JobState, Kind, ShownState,
     decide as decide_job,
 };
-pub use night::{NightError, next_night};
 pub use order::{Claimed, Command, Lane, NextOrder, failure_backoff, resend_after};
 pub use pack::{Limits, PackError, Packer, Place};
 pub use reconcile::{BatchTally, Discrepancy, TaskTally};
+pub use schedule::{
+    ClockChange, NewRun, NightError, Pause, Priority, Rule, RunState, Schedule, ScheduleDecision,
+    ScheduleFact, ScheduleTerms, Slot, Ticking, Trigger, decide as decide_schedule,
+};
 pub use task::{AttemptEnd, AttemptState, TaskNext, TaskState, settle};

@@ -38,6 +38,28 @@ impl Client {
         self.walk(&first, |batch: &Batch| batch.id.clone(), &mut look).await
     }
 
+    /// Looks for batches in at most `pages` pages of the account's list, and stops as soon as all are found.
+    /// A batch that is not among the answers may be further down.
+    ///
+    /// # Errors
+    /// A page that can't be had.
+    pub async fn find_batches(
+        &self,
+        mut wanted: HashSet<String>,
+        pages: u32,
+    ) -> Result<Vec<Batch>, CallError> {
+        let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
+        let (mut call, mut found) = (first.clone(), Vec::new());
+        for _ in 0..pages {
+            let page: List<Batch> = self.json(&call).await?;
+            let last = page.data.last().map(|batch| batch.id.clone()).filter(|_| page.has_more);
+            found.extend(page.data.into_iter().filter(|batch| wanted.remove(&batch.id)));
+            let Some(last) = last.filter(|_| !wanted.is_empty()) else { break };
+            call = first.clone().query("after", last);
+        }
+        Ok(found)
+    }
+
     /// Walks all pages of a list.
     pub(crate) async fn walk<T: serde::de::DeserializeOwned>(
         &self,

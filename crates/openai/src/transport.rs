@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response, redirect, retry};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect, retry};
 use serde::de::DeserializeOwned;
 use wire::ErrorEnvelope;
 
@@ -99,7 +99,10 @@ impl Client {
                 patient && matches!(error.class, Class::NotSent | Class::Retryable)
             })
             .adjust(|error, pause| pause.map(|pause| error.retry_after.unwrap_or(pause).max(pause)))
-            .notify(|error, pause| tracing::debug!(operation, error = %error, pause_ms = pause.as_millis(), "repeated"))
+            .notify(|error, pause| {
+                metrics::counter!("overnight_provider_retries_total", "operation" => operation).increment(1);
+                tracing::debug!(operation, error = %error, pause_ms = pause.as_millis(), "repeated");
+            })
             .await
     }
 
@@ -109,6 +112,7 @@ impl Client {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that sends")]
         let result = request.send().await;
         let duration_ms = started.elapsed().as_millis();
+        count(call.operation, result.as_ref().ok().map(Response::status), started.elapsed());
         let response = result.map_err(|error| self.unsent(call, &error))?;
         let status = response.status();
         tracing::debug!(
@@ -282,4 +286,12 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     number("retry-after-ms")
         .map(Duration::from_millis)
         .or_else(|| number(RETRY_AFTER.as_str()).map(Duration::from_secs))
+}
+
+/// Counts a request, where the process has somebody who listens.
+fn count(operation: &'static str, status: Option<StatusCode>, took: Duration) {
+    let code = status.map_or_else(|| "error".to_owned(), |status| status.as_u16().to_string());
+    metrics::counter!("overnight_provider_requests_total", "operation" => operation, "code" => code)
+        .increment(1);
+    metrics::histogram!("overnight_provider_request_duration_seconds", "operation" => operation).record(took);
 }

@@ -1,10 +1,14 @@
 //! The command line: what can be said, and how it is said in `--help`.
 
+mod schedule;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use schedule::{AddArgs, ScheduleCommand};
 
 /// Works a backlog through the night at half price.
 #[derive(Parser)]
@@ -25,10 +29,13 @@ Exit codes:
   4    the provider refused the key
   5    the awaited job ended failed, expired or cancelled
   6    the awaited job ended completed_with_errors, or records were left out with --skip-invalid
-  8    not finished yet (batch status --exit-status, batch collect)
+  8    not finished yet (batch status --exit-status, batch collect), or held with ENABLE_BATCH_API=false
   69   the provider or the database can't be reached
   78   invalid or missing configuration
   130  interrupted; the job stays where it is and goes on with the next command";
+
+/// Most jobs that one list shows: each costs a few queries and a document in memory.
+pub(crate) const MOST_LISTED: u64 = 1_000;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
@@ -71,8 +78,19 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run everything in one process: the gateway with its simulated model, and the stages of the night
     Up,
+    /// Run one part of the night in a process of its own; any number of each, on PostgreSQL and RabbitMQ
+    Serve {
+        /// Which part
+        #[arg(value_enum)]
+        role: Role,
+    },
     /// Bring the database to this version
     Migrate,
+    /// The broker's exchanges and queues
+    Topology {
+        #[command(subcommand)]
+        command: TopologyCommand,
+    },
     /// Load issue files into the database
     Load(LoadArgs),
     /// Submit, watch and collect jobs
@@ -157,8 +175,8 @@ pub(crate) enum BatchCommand {
         /// Only jobs accepted within this time, such as 24h or 7d
         #[arg(long, value_parser = duration)]
         since: Option<Duration>,
-        /// Most jobs to show
-        #[arg(long, default_value_t = 50)]
+        /// Most jobs to show, 1 to 1000
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=MOST_LISTED))]
         limit: u64,
     },
     /// Show a job with its batches, errors and cost
@@ -170,9 +188,34 @@ pub(crate) enum BatchCommand {
     Cancel {
         /// A job's id, or the beginning of one
         job: String,
+        /// Longest wait for the provider to stop; the job goes on stopping after it
+        #[arg(long, value_parser = duration, default_value = "30s")]
+        timeout: Duration,
     },
     /// Decide about a job's batches that wait for a person
     Resolve(ResolveArgs),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TopologyCommand {
+    /// Make what is missing
+    Apply,
+    /// See whether all are there
+    Check,
+    /// Remove them, with every message in them; what is due is sent again once they are back
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Keeps the time: at each night the backlog becomes jobs
+    Scheduler,
+    /// Plans jobs and brings batches to the provider
+    Submitter,
+    /// Looks at open batches and collects the finished ones
+    Poller,
+    /// Serves OpenAI's Files and Batches API and runs the batches, simulated
+    Gateway,
 }
 
 #[derive(Args)]
@@ -261,12 +304,6 @@ pub(crate) enum CollectFormat {
     Jsonl,
     /// A table
     Csv,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ScheduleCommand {
-    /// Collect the pending backlog now, as a night does, and wait for it
-    Run,
 }
 
 #[derive(Subcommand)]

@@ -122,6 +122,40 @@ impl From<pipeline::IntakeError> for Trouble {
     }
 }
 
+impl From<pipeline::ScheduleError> for Trouble {
+    fn from(error: pipeline::ScheduleError) -> Self {
+        use pipeline::ScheduleError::{Night, Repo, Store, Unknown};
+        match error {
+            Store(error) => error.into(),
+            Repo(_) => Self::usage(error),
+            Unknown(name) => {
+                Self::other(format!("no schedule {name}")).fix("overnight schedule list shows them all")
+            }
+            Night(_) => Self::other(error),
+        }
+    }
+}
+
+impl From<pipeline::RunNowError> for Trouble {
+    fn from(error: pipeline::RunNowError) -> Self {
+        match error {
+            pipeline::RunNowError::Schedule(error) => error.into(),
+            pipeline::RunNowError::Run(failure) => {
+                Self::from(failure).fix("the run is on record and goes on: overnight schedule run, or up")
+            }
+        }
+    }
+}
+
+impl From<pipeline::TickerError> for Trouble {
+    fn from(error: pipeline::TickerError) -> Self {
+        match error {
+            pipeline::TickerError::Schedule(error) => error.into(),
+            pipeline::TickerError::Start(_) => Self::caused(Exit::Other, &error),
+        }
+    }
+}
+
 impl From<processor::ProcessorError> for Trouble {
     fn from(error: processor::ProcessorError) -> Self {
         Self::caused(Exit::Usage, &error)

@@ -1,6 +1,7 @@
 //! `overnight`: the one executable. It reads the command line, loads the configuration, and leaves the rest
 //! to the command.
 
+mod admin;
 mod cli;
 mod commands;
 mod config;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: &Output) -> Result<Exit, Trouble> {
     let config = match &cli.command {
         // These say what is wrong with a configuration, or need none.
-        Command::Completions { shell } => return Ok(commands::completions::run(*shell)),
+        Command::Completions { shell } => return Ok(commands::completions::run(*shell, output)),
         Command::Config { command } => return commands::config::run(command, &cli.global, output),
         _ => Config::load(&cli.global)?,
     };

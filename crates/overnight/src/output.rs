@@ -43,11 +43,22 @@ impl Output {
         }
     }
 
-    /// A line of data. A reader that has gone away (`| head`) wants no more of it.
+    /// A line of data.
     pub(crate) fn line(&self, line: &str) {
-        if writeln!(io::stdout(), "{line}").is_err() {
+        self.raw(format!("{line}\n").as_bytes());
+    }
+
+    /// Data as it is. A reader that has gone away (`| head`) wants no more of it, which is no failure; a
+    /// full disk is one.
+    pub(crate) fn raw(&self, data: &[u8]) {
+        let mut out = io::stdout().lock();
+        let Err(error) = out.write_all(data).and_then(|()| out.flush()) else { return };
+        if error.kind() == io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
+        let trouble = Trouble::other("can't write to standard output").why(error.to_string());
+        self.trouble(&trouble);
+        std::process::exit(i32::from(trouble.exit as u8));
     }
 
     /// A remark for people.
@@ -114,6 +125,16 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// A number of things, in words that fit it.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// How many there are.
+pub(crate) fn len<T>(things: &[T]) -> u64 {
+    u64::try_from(things.len()).unwrap_or(u64::MAX)
+}
+
 /// Bytes in a unit that a person reads at a glance.
 pub(crate) fn bytes(number: u64) -> String {
     indicatif::DecimalBytes(number).to_string()
@@ -137,6 +158,12 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         assert_eq!([7, 999, 1_000, 1_234_567].map(count), ["7", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let batches = [0, 1, 1_000].map(|number| counted(number, "batch", "batches"));
+        assert_eq!(batches, ["0 batches", "1 batch", "1,000 batches"]);
     }
 
     #[test]

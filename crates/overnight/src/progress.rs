@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use domain::{BatchTally, JobId, JobState, ShownState};
+use chrono_tz::Tz;
+use domain::{BatchTally, HoldReason, JobId, JobState, ShownState};
 use indicatif::{ProgressBar, ProgressStyle};
 use store::{JobRow, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::exit::Trouble;
-use crate::output::Output;
+use crate::output::{Output, when};
 
 /// How often the database is asked.
 const LOOK: Duration = Duration::from_millis(150);
@@ -31,6 +32,8 @@ pub(crate) enum Watched {
 pub(crate) enum Until {
     /// The job has ended.
     Ended,
+    /// The same; what waits for a person counts only once it has heard of the cancel, which ends some of it.
+    Stopped,
     /// Every batch is at the provider, or the job waits for a time.
     Submitted,
 }
@@ -50,13 +53,29 @@ impl Standing {
 
     fn reached(&self, until: Until) -> bool {
         match until {
-            Until::Ended => self.row.job.state.outcome().is_some(),
+            Until::Ended | Until::Stopped => self.row.job.state.outcome().is_some(),
             Until::Submitted => match self.row.job.state {
                 JobState::Ended(_) | JobState::Held(_) => true,
                 JobState::Queued => false,
                 JobState::Active | JobState::Cancelling => self.batches.unsent == 0,
             },
         }
+    }
+
+    /// Why the job waits, and until when, if it does.
+    pub(crate) fn held(&self, zone: Tz) -> Option<String> {
+        let ShownState::Held(reason) = self.shown else { return None };
+        let why = match reason {
+            HoldReason::Overnight => "for the night",
+            HoldReason::BatchApiDisabled => "because ENABLE_BATCH_API is off",
+        };
+        let until = self.row.hold_until.map(|until| format!(", until {}", when(until, zone)));
+        Some(format!("{why}{}", until.unwrap_or_default()))
+    }
+
+    /// Whether the job waits for a setting and not for a time.
+    pub(crate) fn is_held_for_good(&self) -> bool {
+        self.shown == ShownState::Held(HoldReason::BatchApiDisabled)
     }
 
     /// One line for people.
@@ -105,7 +124,7 @@ pub(crate) async fn watch(
             view.close();
             return Ok(Watched::Done);
         }
-        if standing.shown == ShownState::Parked {
+        if standing.shown == ShownState::Parked && (until != Until::Stopped || all_heard(store, job).await?) {
             view.close();
             return Ok(Watched::Parked);
         }
@@ -121,6 +140,12 @@ pub(crate) async fn watch(
             }
         }
     }
+}
+
+/// Whether everything that a cancelled job has left knows of the cancel.
+async fn all_heard(store: &Store, job: JobId) -> Result<bool, Trouble> {
+    let batches = store.batches(job).await?;
+    Ok(batches.iter().all(|row| row.batch.cancel || row.batch.state.is_end()))
 }
 
 enum View {

@@ -21,7 +21,7 @@ pub(crate) async fn job(store: &Store, prefix: &str) -> Result<JobId, Trouble> {
             .why("there are no jobs in this data folder")
             .fix("submit one: overnight batch submit --help")),
         Find::None(nearest) => Err(Trouble::other(format!("no job {prefix}"))
-            .why(format!("the latest are {}", list(&nearest)))
+            .why(format!("the nearest are {}", list(&nearest)))
             .fix("overnight batch list shows them all")),
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{Clock, HoldReason, Time, next_night};
-use pipeline::{Context, Engine, PipelineConfig, Provider};
+use domain::{HoldReason, Lane, Rule, Time};
+use pipeline::{Context, Engine, Night, PipelineConfig, Provider};
+use queue::Queue;
 use store::{Store, StoreOptions};
 use url::Url;
 
@@ -22,38 +23,60 @@ const ACCOUNT_REST: Duration = Duration::from_secs(300);
 /// Rows that the gateway runs at a time.
 const SIM_CONCURRENCY: usize = 64;
 
-/// A database to look at, and the right to change it if nobody else has it.
+/// A database to look at, and the right to run the stages if nobody else has it.
 pub(crate) struct Desk {
     pub(crate) store: Store,
-    folder: Result<DataFolder, String>,
+    stages: Stages,
+}
+
+/// Who runs the stages.
+enum Stages {
+    /// This process may: the data folder is ours.
+    Ours { _folder: DataFolder },
+    /// Another process, which owns the data folder.
+    Theirs(String),
+    /// The processes of the fleet; commands state what they want, and look.
+    Fleet,
 }
 
 impl Desk {
     /// Opens the database; whoever owns the folder brings the schema up.
     pub(crate) async fn open(config: &Config, command: &str) -> Result<Self, Trouble> {
-        let folder = match DataFolder::take(&config.data_dir, command)? {
-            Owned::ByUs(folder) => Ok(folder),
-            Owned::ByOther(owner) => Err(owner),
+        if config.is_fleet() {
+            return Self::with(config, Stages::Fleet).await;
+        }
+        let stages = match DataFolder::take(&config.data_dir, command)? {
+            Owned::ByUs(folder) => Stages::Ours { _folder: folder },
+            Owned::ByOther(owner) => Stages::Theirs(owner),
         };
-        Self::with(config, folder).await
+        Self::with(config, stages).await
     }
 
     /// Opens the database for a command that changes it.
     pub(crate) async fn open_to_write(config: &Config, command: &str) -> Result<Self, Trouble> {
-        match DataFolder::take(&config.data_dir, command)? {
-            Owned::ByUs(folder) => Self::with(config, Ok(folder)).await,
-            Owned::ByOther(owner) => Err(taken(&config.data_dir, &owner)),
+        let desk = Self::open(config, command).await?;
+        match &desk.stages {
+            Stages::Theirs(owner) => Err(taken(&config.data_dir, owner)),
+            Stages::Ours { .. } | Stages::Fleet => Ok(desk),
         }
     }
 
-    async fn with(config: &Config, folder: Result<DataFolder, String>) -> Result<Self, Trouble> {
-        let store = open_store(config, folder.is_ok()).await?;
-        Ok(Self { store, folder })
+    /// Opens the database and brings its schema up, in a fleet as well.
+    pub(crate) async fn migrate(config: &Config) -> Result<Self, Trouble> {
+        if config.is_fleet() {
+            return Ok(Self { store: open_store(config, true).await?, stages: Stages::Fleet });
+        }
+        Self::open_to_write(config, "migrate").await
     }
 
-    /// Whether another process owns the folder and does the work.
+    async fn with(config: &Config, stages: Stages) -> Result<Self, Trouble> {
+        let store = open_store(config, matches!(stages, Stages::Ours { .. })).await?;
+        Ok(Self { store, stages })
+    }
+
+    /// Whether other processes do the work.
     pub(crate) fn is_elsewhere(&self) -> bool {
-        self.folder.is_err()
+        !matches!(self.stages, Stages::Ours { .. })
     }
 }
 
@@ -66,51 +89,72 @@ async fn open_store(config: &Config, migrate: bool) -> Result<Store, Trouble> {
                 .why(error.to_string())
         })?;
     }
-    let options = StoreOptions { url: config.database_url.clone(), migrate, clock: Clock::default() };
+    let options = StoreOptions { url: config.database_url.clone(), migrate, clock: config.clock };
     Ok(Store::open(&options).await?)
 }
 
-/// The running stages with all that they need.
+/// The running stages with all that they need; in a fleet, what a command needs to state its wish.
 pub(crate) struct World {
     pub(crate) context: Context,
     pub(crate) gateway: Option<gateway::Running>,
     pub(crate) desk: Desk,
-    engine: Engine,
+    engine: Option<Engine>,
 }
 
 impl World {
     /// Starts the stages on a desk that is ours. `listen` is where the gateway serves, where somebody
     /// else shall find it; the stages find it anywhere.
     pub(crate) async fn start(config: &Config, desk: Desk, listen_for_others: bool) -> Result<Self, Trouble> {
-        if let Err(owner) = &desk.folder {
-            return Err(taken(&config.data_dir, owner));
+        match &desk.stages {
+            Stages::Theirs(owner) => return Err(taken(&config.data_dir, owner)),
+            Stages::Fleet => return Self::beside(config, desk),
+            Stages::Ours { .. } => {}
         }
-        // Nobody else can be at work: whoever had claimed something is dead.
+        // Nobody else can be at work on a file: whoever had claimed something is dead.
         desk.store.forget_claims().await?;
+        desk.store.forget_run_claims().await?;
         let gateway = match config.provider {
-            Provider::Sim => Some(start_gateway(config, listen_for_others).await?),
-            Provider::OpenAi => None,
+            Provider::Sim if config.gateway_url.is_none() => {
+                Some(start_gateway(config, listen_for_others).await?)
+            }
+            Provider::Sim | Provider::OpenAi => None,
         };
         let client = client(config, gateway.as_ref())?;
         reach(config, &client).await?;
-        let context =
-            Context::new(desk.store.clone(), client, queue::Queue::memory(), pipeline_config(config));
+        let context = context(config, &desk.store, client, Queue::memory())?;
         pipeline::release_disabled(&context).await?;
         // Whoever starts a process has mended what made submits rest, or wants to know.
-        desk.store.wake_submits(config.provider.as_str()).await?;
+        desk.store.wake(config.provider.as_str()).await?;
         pipeline::tidy_spool(&context).await?;
-        let engine = Engine::start(&context);
+        let engine = Some(Engine::start(&context, &Lane::ALL));
         Ok(Self { context, gateway, engine, desk })
+    }
+
+    /// What a command needs to state its wish, without the stages: whoever runs them carries it out.
+    pub(crate) fn beside(config: &Config, desk: Desk) -> Result<Self, Trouble> {
+        let context = context(config, &desk.store, client(config, None)?, Queue::memory())?;
+        Ok(Self { context, gateway: None, engine: None, desk })
     }
 
     /// Stops: no new work, what is in hand is finished, the gateway keeps its rows.
     pub(crate) async fn stop(self) -> Result<Desk, Trouble> {
-        self.engine.stop().await;
+        if let Some(engine) = self.engine {
+            engine.stop().await;
+        }
         if let Some(gateway) = self.gateway {
             gateway.shutdown().await;
         }
         Ok(self.desk)
     }
+}
+
+pub(crate) fn context(
+    config: &Config,
+    store: &Store,
+    client: openai::Client,
+    queue: queue::Queue,
+) -> Result<Context, Trouble> {
+    Ok(Context::new(store.clone(), client, queue, pipeline_config(config)?))
 }
 
 /// Sees that a provider outside answers and takes the key, before anything depends on it.
@@ -125,6 +169,8 @@ async fn reach(config: &Config, client: &openai::Client) -> Result<(), Trouble> 
 pub(crate) async fn reach_first(config: &Config) -> Result<(), Trouble> {
     match config.provider {
         Provider::Sim => Ok(()),
+        // The fleet has the key and the network; this machine may have neither.
+        Provider::OpenAi if config.is_fleet() => Ok(()),
         Provider::OpenAi => reach(config, &client(config, None)?).await,
     }
 }
@@ -149,7 +195,10 @@ fn unreachable_provider(error: &openai::CallError) -> Trouble {
     Trouble::caused(exit, error).fix(fix)
 }
 
-async fn start_gateway(config: &Config, listen_for_others: bool) -> Result<gateway::Running, Trouble> {
+pub(crate) async fn start_gateway(
+    config: &Config,
+    listen_for_others: bool,
+) -> Result<gateway::Running, Trouble> {
     let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = if listen_for_others { config.gateway_addr } else { anywhere };
     let settings = gateway::Config {
@@ -169,8 +218,11 @@ async fn start_gateway(config: &Config, listen_for_others: bool) -> Result<gatew
 /// The provider's client: the gateway's where there is one, else the configured server's.
 pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Result<openai::Client, Trouble> {
     let (base_url, api_key) = match gateway {
-        Some(gateway) => {
-            let url = Url::parse(&gateway.base_url()).map_err(Trouble::other)?;
+        _ if config.provider == Provider::Sim => {
+            let url = match gateway {
+                Some(gateway) => Url::parse(&gateway.base_url()).map_err(Trouble::other)?,
+                None => gateway_url(config)?,
+            };
             let key = config
                 .gateway_api_key
                 .clone()
@@ -179,7 +231,7 @@ pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Res
                 .map_err(Trouble::config)?;
             (url, key)
         }
-        None => (config.openai_url.clone(), config.openai_key.clone()),
+        _ => (config.openai_url.clone(), config.openai_key.clone()),
     };
     openai::Client::new(openai::Config {
         base_url,
@@ -195,8 +247,16 @@ pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Res
     .map_err(Trouble::config)
 }
 
-fn pipeline_config(config: &Config) -> PipelineConfig {
-    PipelineConfig {
+/// Where a gateway in a process of its own is.
+fn gateway_url(config: &Config) -> Result<Url, Trouble> {
+    match &config.gateway_url {
+        Some(url) => Ok(url.clone()),
+        None => Url::parse(&format!("http://{}/v1", config.gateway_addr)).map_err(Trouble::config),
+    }
+}
+
+fn pipeline_config(config: &Config) -> Result<PipelineConfig, Trouble> {
+    Ok(PipelineConfig {
         provider: config.provider,
         limits: config.limits,
         poll_interval: config.poll_interval,
@@ -205,11 +265,33 @@ fn pipeline_config(config: &Config) -> PipelineConfig {
         unknown: config.unknown,
         account_rest: ACCOUNT_REST,
         rules: config.rules,
-        retry_tonight: config.retry_tonight.then_some((config.overnight_hour, config.zone)),
+        retry_tonight: config.retry_tonight.then_some(rule(config)?),
         enabled: config.enabled,
+        lease: config.claim_lease,
         spool: spool(config),
         prices: config.prices.clone(),
-    }
+        public_url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        inline_result_bytes: config.inline_result_bytes,
+    })
+}
+
+/// What the clock goes by.
+pub(crate) fn night(config: &Config) -> Result<Night, Trouble> {
+    Ok(Night {
+        rule: rule(config)?,
+        auto: config.auto_overnight,
+        max_tasks: config.overnight_max_tasks,
+        catchup: config.catchup,
+        processors: config.processors_dir.clone(),
+        provider: config.provider,
+        enabled: config.enabled,
+        limits: config.limits,
+        prices: config.prices.clone(),
+    })
+}
+
+fn rule(config: &Config) -> Result<Rule, Trouble> {
+    Rule::new(config.overnight_hour, config.zone).map_err(Trouble::config)
 }
 
 fn spool(config: &Config) -> PathBuf {
@@ -218,7 +300,8 @@ fn spool(config: &Config) -> PathBuf {
 
 /// The next night.
 pub(crate) fn tonight(config: &Config) -> Result<Time, Trouble> {
-    next_night(config.overnight_hour, config.zone, Clock::default().now()).map_err(Trouble::config)
+    let slot = rule(config)?.next(config.clock.now()).map_err(Trouble::config)?;
+    Ok(slot.at)
 }
 
 /// Why a job that is submitted now waits, and until when.
@@ -227,8 +310,31 @@ pub(crate) fn hold(
     for_the_night: bool,
 ) -> Result<Option<(HoldReason, Option<Time>)>, Trouble> {
     Ok(match (config.enabled, for_the_night) {
-        (false, _) => Some((HoldReason::BatchApiDisabled, None)),
+        (false, true) => Some((HoldReason::BatchApiDisabled, Some(tonight(config)?))),
+        (false, false) => Some((HoldReason::BatchApiDisabled, None)),
         (true, true) => Some((HoldReason::Overnight, Some(tonight(config)?))),
         (true, false) => None,
     })
+}
+
+/// The queue of a role, named after it in the broker's lists. A broker that isn't there yet is waited for.
+pub(crate) async fn connect(
+    config: &Config,
+    name: &str,
+    lanes: &[Lane],
+    patience: Duration,
+) -> Result<Queue, Trouble> {
+    let options = queue::Options {
+        name: format!("{} {name}", config.queue_prefix),
+        prefix: config.queue_prefix.clone(),
+        lanes: lanes.to_vec(),
+        connect_timeout: patience,
+        ..queue::Options::default()
+    };
+    Queue::connect(&config.queue_url, options).await.map_err(|error| broker_trouble(&error))
+}
+
+/// What stands between us and the broker.
+pub(crate) fn broker_trouble(error: &queue::QueueError) -> Trouble {
+    Trouble::caused(Exit::Unreachable, error).fix("check QUEUE_URL, and overnight topology apply")
 }

@@ -1,7 +1,9 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
 //! is created after a start. It adopts what no row owns, so that an old backup never pays twice.
 
-use domain::{BatchId, Fact};
+use chrono::TimeDelta;
+use domain::{BatchId, BatchState, Fact, Time};
+use store::BatchRow;
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -9,6 +11,9 @@ use crate::failure::Failure;
 use crate::reconcile;
 use crate::seen::{conclude, seen};
 use crate::submit::{BATCH, INSTANCE};
+
+/// How long a closed gate stays closed before somebody looks again.
+pub(crate) const PAUSE: TimeDelta = TimeDelta::seconds(60);
 
 /// Whether batches may be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,67 +23,87 @@ pub(crate) enum Gate {
     /// The provider has nothing that we don't know.
     Open,
     /// It has; a person must look.
-    Closed(String),
+    Closed {
+        /// Why.
+        reason: String,
+        /// When somebody may have mended it.
+        until: Time,
+    },
 }
 
 /// The gate, after the audit if it is the first time.
 pub(crate) async fn gate(context: &Context) -> Result<Gate, Failure> {
+    let now = context.clock().now();
     if !context.config.enabled {
-        return Ok(Gate::Closed("ENABLE_BATCH_API is off".to_owned()));
+        return Ok(Gate::Closed { reason: "ENABLE_BATCH_API is off".to_owned(), until: now + PAUSE });
     }
     let mut gate = context.gate.lock().await;
-    // A closed gate is looked at again: a person may have mended what closed it.
-    if *gate != Gate::Open {
+    let stands = match &*gate {
+        Gate::Open => true,
+        Gate::Closed { until, .. } => now < *until,
+        Gate::Unchecked => false,
+    };
+    if !stands {
         *gate = audit(context).await?;
     }
     Ok(gate.clone())
 }
 
+/// Looks at every batch of the account that says it is ours. What we know is adopted before what we don't
+/// know closes the gate.
 async fn audit(context: &Context) -> Result<Gate, Failure> {
     let tag = context.store.instance_tag().await?;
     let mut ours = Vec::new();
     context
         .openai
         .each_batch(|batch| {
-            let metadata = batch.metadata.as_ref();
-            if metadata.and_then(|metadata| metadata.get(INSTANCE)).is_some_and(|there| *there == tag) {
-                ours.push(batch);
+            let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).cloned();
+            if let Some((there, id)) = said(INSTANCE).zip(said(BATCH)) {
+                ours.push((there == tag, id.parse().ok().map(BatchId), batch));
             }
         })
         .await?;
-    for batch in &ours {
-        if !known(context, batch).await? {
-            return Ok(Gate::Closed(stranger(batch)));
+    let mut stranger = None;
+    for (tagged, id, batch) in &ours {
+        // A batch under another tag is ours where a row of ours has its id: this database had that tag once,
+        // or is a copy, and what the other one has submitted shall not be submitted again.
+        let row = match id {
+            Some(id) => context.store.try_batch(*id).await?,
+            None => None,
+        };
+        match row {
+            Some(row) => adopt(context, &row, batch).await?,
+            None if *tagged => stranger = stranger.or(Some(batch)),
+            None => {}
         }
     }
-    tracing::debug!(batches = ours.len(), "audit found nothing unknown");
-    Ok(Gate::Open)
+    tracing::debug!(batches = ours.len(), "audited");
+    Ok(match stranger {
+        Some(batch) => Gate::Closed { reason: strange(&batch.id), until: context.clock().now() + PAUSE },
+        None => Gate::Open,
+    })
 }
 
-/// Whether a row owns the batch, after adopting it where its row has no batch yet.
-async fn known(context: &Context, batch: &wire::Batch) -> Result<bool, Failure> {
-    let id = batch.metadata.as_ref().and_then(|metadata| metadata.get(BATCH)).and_then(|id| id.parse().ok());
-    let Some(id) = id.map(BatchId) else { return Ok(false) };
-    let Some(row) = context.store.try_batch(id).await? else { return Ok(false) };
+/// Takes in what the provider has of a row of ours, where the row doesn't know it.
+async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch) -> Result<(), Failure> {
+    let (id, seen) = (row.batch.id, seen(batch));
     match row.batch.state.provider_id() {
-        Some(provider_id) if provider_id == batch.id => {}
-        // An upload before the one that is open: what it was, it has been settled.
-        Some(_) if batch.status.is_terminal() => {}
-        Some(_) => reconcile::deal_with_second(context, id, &seen(batch)).await?,
-        None if batch.status == BatchStatus::Failed => {}
-        None => {
-            if conclude(context, id, &Fact::Observed(seen(batch)), None, "audit").await? {
+        Some(ours) if ours != batch.id => reconcile::deal_with_second(context, id, &seen).await,
+        Some(_) if !matches!(row.batch.state, BatchState::Abandoned { .. }) => Ok(()),
+        _ if batch.status == BatchStatus::Failed => Ok(()),
+        _ => {
+            if conclude(context, id, &Fact::Observed(seen), None, "audit").await? {
                 tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");
             }
+            Ok(())
         }
     }
-    Ok(true)
 }
 
-fn stranger(batch: &wire::Batch) -> String {
+fn strange(provider_id: &str) -> String {
     format!(
-        "the provider has batch {} of this installation, and the database has never heard of it: is it an older \
-         backup, or a copy? Restore the newer database, or give this one a tag of its own: overnight instance rotate",
-        batch.id
+        "the provider has batch {provider_id} of this installation, and the database has never heard of it: is it an \
+         older backup, or a copy? Restore the newer database. Where this is a copy beside its living original, give it \
+         a tag of its own: overnight instance rotate"
     )
 }

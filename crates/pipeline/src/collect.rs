@@ -10,6 +10,7 @@ use crash::Point;
 use domain::{Batch, BatchId, BatchState, Claimed, Fact};
 use openai::{Line, Lines};
 use store::{CHUNK, ChunkTally, JobRow, SettledLine};
+use telemetry::metrics::DISCREPANCIES;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -191,9 +192,18 @@ fn report(batch: &Batch, row: &store::BatchRow, tally: ChunkTally, missing: u64)
         let reported = batch.remote.total;
         tracing::warn!(batch.id = %batch.id, reported, sent = total, "the provider counts other requests than were sent");
     }
-    if missing + tally.unexpected + tally.repeated > 0 {
-        let (unexpected, repeated) = (tally.unexpected, tally.repeated);
-        tracing::warn!(batch.id = %batch.id, missing, unexpected, repeated, "result files don't add up");
+    let kinds = [
+        ("missing", missing),
+        ("unexpected", tally.unexpected),
+        ("repeated", tally.repeated),
+        ("late", tally.late),
+    ];
+    for (kind, count) in kinds {
+        metrics::counter!(DISCREPANCIES, "type" => kind).increment(count);
+    }
+    if kinds.iter().any(|(_, count)| *count > 0) {
+        let ChunkTally { unexpected, repeated, late, .. } = tally;
+        tracing::warn!(batch.id = %batch.id, missing, unexpected, repeated, late, "result files don't add up");
     }
     tracing::info!(batch.id = %batch.id, settled = tally.settled, again = tally.again, missing, "batch read");
 }

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::Tz;
-use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, SettleWindow, UnknownCreate, next_night};
+use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, UnknownCreate};
 use queue::Queue;
 use store::{SettleRules, Store};
 use tokio::sync::{Mutex, Notify};
@@ -75,14 +74,20 @@ pub struct PipelineConfig {
     pub account_rest: Duration,
     /// Automatic attempts per task, and whether lines that may have been billed go out again.
     pub rules: SettleRules,
-    /// The hour and zone of the night that tasks wait for which go out again; none: they go at once.
-    pub retry_tonight: Option<(u8, Tz)>,
+    /// The night that tasks wait for which go out again; none: they go at once.
+    pub retry_tonight: Option<Rule>,
     /// Whether batches may be created at all.
     pub enabled: bool,
+    /// How long a claim on an order holds unless it is renewed.
+    pub lease: Duration,
     /// Where result files are put while they are read.
     pub spool: PathBuf,
     /// Prices.
     pub prices: PriceTable,
+    /// Where people and programs reach this installation, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Answers up to this size travel inside their events; 0: none does.
+    pub inline_result_bytes: u64,
 }
 
 /// What every stage is given.
@@ -138,8 +143,8 @@ impl Context {
     }
 
     pub(crate) fn job_policy(&self) -> JobPolicy {
-        // The hour was checked with the configuration; at worst tasks go at once.
-        let night = |(hour, zone)| next_night(hour, zone, self.clock().now()).ok();
+        // A rule that finds no night is a bug; at worst tasks go at once.
+        let night = |rule: Rule| rule.next(self.clock().now()).ok().map(|slot| slot.at);
         JobPolicy {
             watchdog: WATCHDOG,
             busy_rest: BUSY_REST,

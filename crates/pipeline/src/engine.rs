@@ -1,11 +1,11 @@
-//! Runs the relay and the workers of every lane, and stops them.
+//! Runs the relay and the workers of a process's lanes, and stops them.
 
 use domain::Lane;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::{relay, worker};
+use crate::{notify, relay, worker};
 
 /// Workers of a lane in one process. Collecting and submitting move large files; planning works on one
 /// connection's writes anyway.
@@ -24,12 +24,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the relay and the workers.
+    /// Starts the relay, which serves all lanes, and the workers of `lanes`.
     #[must_use]
-    pub fn start(context: &Context) -> Self {
+    pub fn start(context: &Context, lanes: &[Lane]) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(relay::run(context.clone(), stop.clone()));
-        for lane in Lane::ALL {
+        if let Some(events) = context.queue.events() {
+            tasks.spawn(notify::run(context.clone(), events, stop.clone()));
+        }
+        for &lane in lanes {
             for _ in 0..workers(lane) {
                 tasks.spawn(worker::work(context.clone(), lane, stop.clone()));
             }

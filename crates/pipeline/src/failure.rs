@@ -33,6 +33,15 @@ impl From<openai::CallError> for Failure {
     }
 }
 
+impl From<crate::IntakeError> for Failure {
+    fn from(error: crate::IntakeError) -> Self {
+        match error {
+            crate::IntakeError::Store(error) => Self::Store(error),
+            other => Self::Fault(other.to_string()),
+        }
+    }
+}
+
 impl Failure {
     /// Whether the world outside is to blame: such failures use up nobody's patience.
     pub(crate) fn is_outage(&self) -> bool {

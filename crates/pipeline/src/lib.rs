@@ -1,4 +1,5 @@
-//! The stages of a night: plan, submit, poll, collect, settle, and the relay that sends their orders.
+//! The stages of a night: plan, submit, poll, collect, settle, and the relay that sends their orders; and
+//! the clock that begins one, `tick`.
 //!
 //! Every stage has the form *load, act, decide, commit*. A stage knows no other stage: what comes next is
 //! an order in the database. The machine that claims, runs and gives back (`worker`) knows no stage's
@@ -7,31 +8,46 @@
 //! # Layout
 
 mod audit;
+mod cloud_event;
 mod collect;
 mod context;
 mod engine;
 mod estimate;
 mod failure;
+mod gather;
 mod input_file;
 mod intake;
 mod line;
+mod night;
+mod notify;
 mod outcome;
 mod plan;
 mod poll;
+mod preview;
 mod reconcile;
 mod relay;
 mod resolve;
+mod run;
 mod seen;
+mod select;
 mod settle;
 mod submit;
+mod tick;
+mod ticker;
 mod word;
 mod worker;
 
+pub use cloud_event::{cloud_event, source};
 pub use collect::tidy_spool;
 pub use context::{Context, PipelineConfig, Provider};
 pub use engine::Engine;
 pub use estimate::Estimate;
 pub use failure::Failure;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
+pub use night::{Night, ScheduleError};
+pub use preview::{Preview, PreviewRow};
 pub use resolve::resolve;
+pub use run::Ran;
+pub use tick::{RunNowError, ensure, run_now, schedules, set_repo, tell, tick, wind};
+pub use ticker::{Said, TickerError, keep_time};
 pub use word::{cancel_job, release_disabled};

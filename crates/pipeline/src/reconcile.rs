@@ -1,6 +1,6 @@
 //! What became of a create: asked of the provider, never guessed.
 
-use domain::{BatchId, CreateKey, Fact, Seen};
+use domain::{BatchId, BatchState, CreateKey, Fact, Seen};
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -11,7 +11,7 @@ use crate::submit::{BATCH, UPLOAD};
 /// Looks for the batch in a complete walk of the provider's list.
 pub(crate) async fn look(context: &Context, id: BatchId, key: &CreateKey) -> Result<Fact, Failure> {
     let found = find(context, id, key.upload, &key.file_id).await?;
-    Ok(found.map_or(Fact::Absent, |batch| Fact::Observed(seen(&batch))))
+    Ok(found.map_or(Fact::Absent { upload: key.upload }, |batch| Fact::Observed(seen(&batch))))
 }
 
 /// The provider's batch of one create: it names our input file, which is unique to the upload, or
@@ -43,8 +43,9 @@ pub(crate) async fn find(
     found.sort_by_key(|batch| (batch.status == BatchStatus::Failed, batch.created_at));
     let mut found = found.into_iter();
     let kept = found.next();
-    for spare in found.filter(|batch| !batch.status.is_terminal()) {
-        cancel_spare(context, batch, &spare.id).await?;
+    // A batch that failed its validation never ran, and is no second one.
+    for spare in found.filter(|batch| batch.status != BatchStatus::Failed) {
+        deal_with_spare(context, batch, &spare.id, spare.status.is_terminal()).await?;
     }
     Ok(kept)
 }
@@ -56,19 +57,36 @@ pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen
     let Some(ours) = row.batch.state.provider_id().filter(|ours| *ours != seen.provider_id) else {
         return Ok(());
     };
-    if seen.end.is_some() || seen.refusal.is_some() {
-        tracing::warn!(batch.id = %id, ours, second = seen.provider_id, "the provider had a second batch; it has ended");
+    if seen.refusal.is_some() {
+        tracing::debug!(batch.id = %id, ours, second = seen.provider_id, "an upload that failed its validation");
         return Ok(());
     }
-    cancel_spare(context, id, &seen.provider_id).await
+    deal_with_spare(context, id, &seen.provider_id, seen.end.is_some()).await
 }
 
-/// Asks for a second batch to stop, and says so: it names what only we have, so it is ours to cancel.
-async fn cancel_spare(context: &Context, id: BatchId, provider_id: &str) -> Result<(), Failure> {
-    tracing::error!(batch.id = %id, provider.id = provider_id, "the provider has a second batch; it is cancelled");
-    ask_to_stop(context, provider_id).await?;
-    let fact = Fact::SpareFound { provider_id: provider_id.to_owned() };
+/// Asks a second batch to stop, unless it has ended, and says so: it names what only we have, so it is ours.
+async fn deal_with_spare(
+    context: &Context,
+    id: BatchId,
+    provider_id: &str,
+    ended: bool,
+) -> Result<(), Failure> {
+    tracing::error!(batch.id = %id, provider.id = provider_id, ended, "the provider has a second batch");
+    if !ended {
+        ask_to_stop(context, provider_id).await?;
+    }
+    let fact = Fact::SpareFound { provider_id: provider_id.to_owned(), ended };
     conclude(context, id, &fact, None, "spare").await?;
+    Ok(())
+}
+
+/// A batch that was given up may still run at the provider: it shall stop. What it answers all the same is
+/// found by the audit, kept and billed.
+pub(crate) async fn stop_if_abandoned(context: &Context, id: BatchId) -> Result<(), Failure> {
+    let row = context.store.batch(id).await?;
+    if let BatchState::Abandoned { provider_id: Some(provider_id) } = &row.batch.state {
+        ask_to_stop(context, provider_id).await?;
+    }
     Ok(())
 }
 
@@ -86,11 +104,14 @@ pub(crate) async fn ask_to_stop(context: &Context, provider_id: &str) -> Result<
 
 /// Deletes the input file, so that a create which is still on its way can't run.
 pub(crate) async fn fence(context: &Context, key: &CreateKey) -> Result<Fact, Failure> {
+    let upload = key.upload;
     match context.openai.delete_file(&key.file_id).await {
-        Ok(answer) if answer.deleted => Ok(Fact::FenceSet),
-        Ok(_) => Ok(Fact::FenceRefused),
-        Err(error) if error.is_not_found() => Ok(Fact::FenceSet),
-        Err(error) if error.class() == openai::Class::Refused && !error.is_auth() => Ok(Fact::FenceRefused),
+        Ok(answer) if answer.deleted => Ok(Fact::FenceSet { upload }),
+        Ok(_) => Ok(Fact::FenceRefused { upload }),
+        Err(error) if error.is_not_found() => Ok(Fact::FenceSet { upload }),
+        Err(error) if error.class() == openai::Class::Refused && !error.is_auth() => {
+            Ok(Fact::FenceRefused { upload })
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use domain::Lane;
-use queue::Message;
+use queue::{MAX_ORDERS, Message, Order, Sent};
 use store::StoreError;
+use telemetry::metrics::MESSAGES_PUBLISHED;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -13,14 +14,22 @@ use crate::worker::chain;
 
 /// Longest sleep: how late an order may be that was placed without a ring.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// Shortest sleep: an order that is due while its lane is full shall not make the relay spin.
+/// Shortest sleep, between an order that is due and its sending.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
+/// Sleep while a lane is full: a worker of this process rings as it takes a message, one of another doesn't.
+const FULL_SLEEP: Duration = Duration::from_millis(100);
+/// Unclaimed messages of a lane, full ones, over all processes. Small, so that an urgent order never waits behind many
+/// others; larger than the workers of a lane, so that none of them waits for the relay.
+const WINDOW: usize = 64;
+/// Polls in one message: as many batches as a page of the provider's list shows.
+const POLLS: usize = MAX_ORDERS;
 
 /// Sends due orders until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) {
     loop {
         let sleep = match send_due(&context).await {
-            Ok(()) => until_next(&context).await,
+            Ok(Left::Nothing) => until_next(&context).await,
+            Ok(Left::Some) => FULL_SLEEP,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "relay failed; it tries again");
                 LONGEST_SLEEP
@@ -35,18 +44,60 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) {
     }
 }
 
-/// Sends what is due, as far as there is room.
-async fn send_due(context: &Context) -> Result<(), StoreError> {
-    for lane in Lane::ALL {
-        let room = context.queue.room(lane);
-        if room == 0 {
-            continue;
-        }
-        let mut due = context.store.due_orders(lane, context.config.provider.as_str(), room).await?;
-        due.retain(|order| context.queue.send(Message { command: order.command, seq: order.seq }));
-        context.store.put_off(&due).await?;
+/// What a lane's due orders have come to.
+enum Left {
+    /// Nothing that is due is left.
+    Nothing,
+    /// The lane has no room for all of them.
+    Some,
+}
+
+/// Orders in one message. Polls travel together: many batches are looked at with one list.
+const fn per_message(lane: Lane) -> usize {
+    match lane {
+        Lane::Poll => POLLS,
+        Lane::Plan | Lane::Submit | Lane::Collect | Lane::Settle => 1,
     }
-    Ok(())
+}
+
+/// Sends what is due, as far as there is room.
+async fn send_due(context: &Context) -> Result<Left, StoreError> {
+    let mut left = Left::Nothing;
+    for lane in Lane::ALL {
+        if let Left::Some = send_lane(context, lane).await? {
+            left = Left::Some;
+        }
+    }
+    Ok(left)
+}
+
+async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
+    let provider = context.config.provider.as_str();
+    let most = WINDOW.min(context.queue.room(lane)) * per_message(lane);
+    let mut due = context.store.due_orders(lane, provider, most + 1).await?;
+    if due.is_empty() {
+        return Ok(Left::Nothing);
+    }
+    let waiting = usize::try_from(context.store.unclaimed(lane, provider).await?).unwrap_or(usize::MAX);
+    let room = (WINDOW * per_message(lane)).saturating_sub(waiting).min(most);
+    let full = due.len() > room;
+    due.truncate(room);
+    // Put off before they are sent: of several relays one sends an order, and one that dies costs a pause.
+    let ours = context.store.put_off(due).await?;
+    for orders in ours.chunks(per_message(lane)) {
+        let orders = orders.iter().map(|order| Order { entity: order.command.entity(), seq: order.seq });
+        let message = Message { lane, orders: orders.collect(), trace: None };
+        let outcome = match context.queue.send(message).await {
+            Sent::Done => "confirmed",
+            Sent::Full => "full",
+            Sent::Unknown(error) => {
+                tracing::debug!(lane = %lane, error = %chain(&error), "whether the message arrived is unknown; its orders are sent again");
+                "error"
+            }
+        };
+        metrics::counter!(MESSAGES_PUBLISHED, "exchange" => "work", "outcome" => outcome).increment(1);
+    }
+    Ok(if full { Left::Some } else { Left::Nothing })
 }
 
 async fn until_next(context: &Context) -> Duration {
@@ -58,6 +109,5 @@ async fn until_next(context: &Context) -> Duration {
             return LONGEST_SLEEP;
         }
     };
-    let until = (next - context.clock().now()).to_std().unwrap_or_default();
-    until.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+    next.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
 }

@@ -4,12 +4,19 @@ use domain::{BatchId, Fact, Resolution};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::reconcile::stop_if_abandoned;
 use crate::seen::conclude;
+use crate::worker::chain;
 
 /// Decides about a batch; false where its state doesn't wait for such a decision.
 ///
 /// # Errors
 /// A database that fails.
 pub async fn resolve(context: &Context, id: BatchId, resolution: Resolution) -> Result<bool, Failure> {
-    conclude(context, id, &Fact::Resolved(resolution), None, "resolve").await
+    let resolved = conclude(context, id, &Fact::Resolved(resolution), None, "resolve").await?;
+    if let Err(failure) = stop_if_abandoned(context, id).await {
+        // It is given up all the same; the audit at the next start sees what became of it.
+        tracing::warn!(batch.id = %id, error = %chain(&failure), "the provider could not be asked to stop it");
+    }
+    Ok(resolved)
 }

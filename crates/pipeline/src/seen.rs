@@ -5,6 +5,7 @@ use domain::{
     from_unix,
 };
 use store::Commit;
+use telemetry::metrics::{BATCHES_CREATED, BATCHES_FINISHED};
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -70,12 +71,25 @@ pub(crate) async fn conclude(
             return Ok(false);
         };
         let (before, after) = (row.batch.state.as_str(), decision.batch.state.as_str());
+        let status = decision.batch.remote.status.clone();
         if context.store.commit_batch(decision, claimed, context.config.rules, by).await? == Commit::Done {
             if before != after {
                 tracing::info!(batch.id = %id, from = before, to = after, by, "batch moved");
+                count(after, &row.endpoint, status);
             }
             context.ring();
             return Ok(true);
         }
+    }
+}
+
+fn count(state: &'static str, endpoint: &str, status: Option<String>) {
+    match state {
+        "open" => metrics::counter!(BATCHES_CREATED, "endpoint" => endpoint.to_owned()).increment(1),
+        "collected" | "refused" => {
+            let status = status.unwrap_or_else(|| "refused".to_owned());
+            metrics::counter!(BATCHES_FINISHED, "status" => status).increment(1);
+        }
+        _ => {}
     }
 }

@@ -6,6 +6,7 @@ use store::Commit;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::reconcile::stop_if_abandoned;
 use crate::seen::conclude;
 use crate::worker::Handled;
 
@@ -16,8 +17,9 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
         JobState::Cancelling => cancel_rest(context, id).await?,
         JobState::Held(_) | JobState::Queued | JobState::Ended(_) => return Ok(Handled::Nothing),
     }
-    let tasks = context.store.task_tally(id).await?;
+    // Batches first: one that is collected between the two counts leaves no task behind that no batch has.
     let batches = context.store.batch_tally(id).await?;
+    let tasks = context.store.task_tally(id).await?;
     let now = context.clock().now();
     let decided = decide_job(&row.job, &JobFact::Counted { tasks, batches }, now, &context.job_policy());
     let decision = match decided {
@@ -54,6 +56,7 @@ async fn cancel_rest(context: &Context, id: JobId) -> Result<(), Failure> {
     for row in context.store.batches(id).await? {
         if !row.batch.cancel && !row.batch.state.is_end() {
             conclude(context, row.batch.id, &Fact::CancelRequested, None, "cancel").await?;
+            stop_if_abandoned(context, row.batch.id).await?;
         }
     }
     while context.store.cancel_unplanned(id).await? > 0 {}

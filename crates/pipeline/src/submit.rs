@@ -4,7 +4,7 @@
 //! whatever its outcome, the next step is to ask the provider what it has (`reconcile`).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crash::Point;
 use domain::{BatchId, BatchState, Claimed, ErrorClass, Fact, Refusal, decide_batch};
@@ -26,18 +26,17 @@ pub(crate) const BATCH: &str = "overnight_batch";
 pub(crate) const UPLOAD: &str = "overnight_upload";
 const SHA256: &str = "overnight_sha256";
 
-/// How long a batch waits at a closed gate before it asks again.
-const GATE_PAUSE: Duration = Duration::from_secs(60);
-
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
-    if let Gate::Closed(reason) = audit::gate(context).await? {
-        tracing::warn!(batch.id = %id, reason, "no batch is created");
-        context.store.note_job(context.store.batch(id).await?.batch.job, &reason).await?;
-        return Ok(Handled::Later(context.clock().now() + GATE_PAUSE));
-    }
     let row = context.store.batch(id).await?;
     match &row.batch.state {
-        BatchState::Planned => send(context, claimed, row).await,
+        BatchState::Planned => match audit::gate(context).await? {
+            Gate::Closed { reason, .. } => {
+                tracing::warn!(batch.id = %id, reason, "no batch is created");
+                context.store.note_batch(id, &reason).await?;
+                Ok(Handled::Later(context.clock().now() + audit::PAUSE))
+            }
+            Gate::Open | Gate::Unchecked => send(context, claimed, row).await,
+        },
         BatchState::Creating { deadline, .. } => {
             let answered = conclude(context, id, &Fact::Looked, Some(claimed), "deadline").await?;
             Ok(if answered { Handled::Answered } else { Handled::Later(*deadline) })

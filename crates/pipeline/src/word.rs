@@ -1,6 +1,6 @@
 //! A person's word on a job, committed like any other fact: cancel it, or let it start.
 
-use domain::{HoldReason, JobFact, JobId, JobState, decide_job};
+use domain::{HoldReason, JobFact, JobId, decide_job};
 use store::Commit;
 
 use crate::context::Context;
@@ -15,7 +15,8 @@ pub async fn cancel_job(context: &Context, id: JobId) -> Result<bool, Failure> {
     say(context, id, JobFact::CancelRequested, "cancel").await
 }
 
-/// Starts the jobs that were held because `ENABLE_BATCH_API` was off, now that it is on.
+/// Starts the jobs that were held because `ENABLE_BATCH_API` was off, now that it is on. Those that were meant
+/// for the night wait for it.
 ///
 /// # Errors
 /// A database that fails.
@@ -23,16 +24,11 @@ pub async fn release_disabled(context: &Context) -> Result<(), Failure> {
     if !context.config.enabled {
         return Ok(());
     }
-    for job in context.store.jobs(true, None, MOST_HELD).await? {
-        if job.job.state == JobState::Held(HoldReason::BatchApiDisabled) {
-            say(context, job.job.id, JobFact::Released, "release").await?;
-        }
+    for (job, until) in context.store.held(HoldReason::BatchApiDisabled).await? {
+        say(context, job, JobFact::SwitchedOn { until }, "release").await?;
     }
     Ok(())
 }
-
-/// Jobs looked at for a release; the rest are released with the next start.
-const MOST_HELD: u64 = 10_000;
 
 async fn say(context: &Context, id: JobId, fact: JobFact, by: &'static str) -> Result<bool, Failure> {
     loop {

@@ -1,11 +1,14 @@
 //! The machine: takes a message, claims its order, runs the stage, gives the claim back. It knows no
 //! stage's work.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::TimeDelta;
 use domain::{Claimed, Command, Fact, Lane, Time, failure_backoff};
+use queue::Message;
 use store::Release;
+use telemetry::metrics::{MESSAGE_SECONDS, MESSAGES_CONSUMED, ORDERS_HANDLED};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +16,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::{collect, plan, poll, seen, settle, submit};
 
-/// How long a claim holds. A worker that dies is missed this long.
-const LEASE: Duration = Duration::from_secs(60);
-/// How often a claim is renewed while its handler runs: three chances before it runs out.
-const RENEW: Duration = Duration::from_secs(15);
+/// How often a claim is renewed in the time that it holds: three chances before it runs out.
+const RENEWALS: u32 = 4;
 /// How often a handler may fail on one entity before it is parked. With the pauses between, about a
 /// minute and a half; outages don't count.
 const PATIENCE: u32 = 8;
@@ -42,28 +43,56 @@ impl Handled {
 /// Works on a lane until `stop`; what is in hand is finished.
 pub(crate) async fn work(context: Context, lane: Lane, stop: CancellationToken) {
     loop {
-        let message = tokio::select! {
+        let delivery = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            message = context.queue.receive(lane) => message,
+            delivery = context.queue.receive(lane) => delivery,
         };
-        match context.store.claim(message.command, message.seq, LEASE).await {
-            Ok(Some(claimed)) => one(&context, claimed).await,
-            // Answered, nudged or claimed since it was sent.
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(lane = %lane, error = %chain(&error), "claim failed; the order is sent again");
-            }
-        }
+        let claimed = claim(&context, &delivery.message).await;
+        // The claim is ours: from here on the database knows, and the broker needn't.
+        delivery.acknowledge().await;
+        together(&context, lane, claimed).await;
         context.ring();
     }
 }
 
-async fn one(context: &Context, claimed: Claimed) {
+/// Claims what a message names, as far as it was not answered, nudged or claimed since it was sent.
+async fn claim(context: &Context, message: &Message) -> Vec<Claimed> {
+    let mut all = Vec::with_capacity(message.orders.len());
+    for order in &message.orders {
+        let command = Command::new(message.lane, order.entity);
+        match context.store.claim(command, order.seq, context.config.lease).await {
+            Ok(claimed) => all.extend(claimed),
+            Err(error) => {
+                tracing::warn!(lane = %message.lane, error = %chain(&error), "claim failed; the order is sent again");
+            }
+        }
+    }
+    all
+}
+
+/// Handles claims that came in one message, one after the other.
+async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
+    let (outcome, started) = (if all.is_empty() { "stale" } else { "claimed" }, Instant::now());
+    metrics::counter!(MESSAGES_CONSUMED, "queue" => lane.as_str(), "outcome" => outcome).increment(1);
+    let kept: Vec<_> = all.iter().map(|claimed| keep_claim(context.clone(), *claimed)).collect();
+    // Where the list can't be had, each is looked at by itself, and fails or not by itself.
+    let listed = poll::list(context, &all).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "the provider's list can't be had");
+        poll::Listed::new()
+    });
+    let listed = Arc::new(listed);
+    for (claimed, renewing) in all.into_iter().zip(kept) {
+        one(context, claimed, Arc::clone(&listed)).await;
+        renewing.cancel();
+    }
+    metrics::histogram!(MESSAGE_SECONDS, "queue" => lane.as_str()).record(started.elapsed());
+}
+
+async fn one(context: &Context, claimed: Claimed, listed: Arc<poll::Listed>) {
     // A task of its own: a panic ends the handler and not the worker, and nothing is dropped half-way.
-    let (inside, renewing) = (context.clone(), keep_claim(context.clone(), claimed));
-    let result = tokio::spawn(async move { handle(&inside, claimed).await }).await;
-    renewing.cancel();
+    let inside = context.clone();
+    let result = tokio::spawn(async move { handle(&inside, claimed, &listed).await }).await;
     let result =
         result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
     if let Err(error) = give_back(context, claimed, result).await {
@@ -71,11 +100,11 @@ async fn one(context: &Context, claimed: Claimed) {
     }
 }
 
-async fn handle(context: &Context, claimed: Claimed) -> Result<Handled, Failure> {
+async fn handle(context: &Context, claimed: Claimed, listed: &poll::Listed) -> Result<Handled, Failure> {
     match claimed.command {
         Command::Plan(job) => plan::handle(context, claimed, job).await,
         Command::Submit(batch) => submit::handle(context, claimed, batch).await,
-        Command::Poll(batch) => poll::handle(context, claimed, batch).await,
+        Command::Poll(batch) => poll::handle(context, claimed, batch, listed).await,
         Command::Collect(batch) => collect::handle(context, claimed, batch).await,
         Command::Settle(job) => settle::handle(context, claimed, job).await,
     }
@@ -86,7 +115,7 @@ fn keep_claim(context: Context, claimed: Claimed) -> CancellationToken {
     let done = CancellationToken::new();
     let stop = done.clone();
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(RENEW);
+        let mut ticks = tokio::time::interval(context.config.lease / RENEWALS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
         loop {
@@ -94,7 +123,7 @@ fn keep_claim(context: Context, claimed: Claimed) -> CancellationToken {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            match context.store.renew(&claimed, LEASE).await {
+            match context.store.renew(&claimed, context.config.lease).await {
                 Ok(true) => {}
                 // Somebody else has it; the commit's version check decides between us.
                 Ok(false) => return,
@@ -111,13 +140,14 @@ async fn give_back(
     result: Result<Handled, Failure>,
 ) -> Result<(), Failure> {
     let now = context.clock().now();
+    let (lane, entity) = (claimed.command.lane(), claimed.command.entity());
+    metrics::counter!(ORDERS_HANDLED, "lane" => lane.as_str(), "outcome" => outcome(&result)).increment(1);
     let failure = match result {
         Ok(Handled::Answered) => return Ok(()),
         Ok(Handled::Nothing) => return Ok(context.store.release(&claimed, Release::Done).await?),
         Ok(Handled::Later(due)) => return Ok(context.store.release(&claimed, Release::Later(due)).await?),
         Err(failure) => failure,
     };
-    let (lane, entity) = (claimed.command.lane(), claimed.command.entity());
     let text = chain(&failure);
     let outage = failure.is_outage();
     let times = 1 + if outage { claimed.outages } else { claimed.failures };
@@ -129,17 +159,33 @@ async fn give_back(
     let due = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
     if times > 1 {
         // Once may be a hiccup; from the second time on whoever waits for the job hears why.
-        context.store.note_job_of(entity, &text).await?;
+        match claimed.command {
+            Command::Plan(job) | Command::Settle(job) => context.store.note_job(job, &text).await?,
+            Command::Submit(batch) | Command::Poll(batch) | Command::Collect(batch) => {
+                context.store.note_batch(batch, &text).await?;
+            }
+        }
     }
     let release = if outage { Release::Outage(due, text) } else { Release::Failed(due, text) };
     Ok(context.store.release(&claimed, release).await?)
+}
+
+/// The word of a result in the metrics.
+fn outcome(result: &Result<Handled, Failure>) -> &'static str {
+    match result {
+        Ok(Handled::Answered) => "answered",
+        Ok(Handled::Nothing) => "nothing",
+        Ok(Handled::Later(_)) => "later",
+        Err(failure) if failure.is_outage() => "outage",
+        Err(_) => "failed",
+    }
 }
 
 /// Parks a batch that keeps failing; a job keeps trying, since nothing of it can be lost.
 async fn gave_up(context: &Context, claimed: Claimed, why: &str) -> Result<bool, Failure> {
     match claimed.command {
         Command::Submit(batch) | Command::Poll(batch) | Command::Collect(batch) => {
-            let fact = Fact::GaveUp { why: why.to_owned() };
+            let fact = Fact::GaveUp { lane: claimed.command.lane(), why: why.to_owned() };
             seen::conclude(context, batch, &fact, Some(claimed), "gave_up").await
         }
         Command::Plan(_) | Command::Settle(_) => Ok(false),

@@ -1,21 +1,30 @@
-//! Messages from the relay to the workers. A message is a pointer: it names an order and its sequence
-//! number, and may be lost, doubled or late without harm.
+//! Messages from the relay to the workers; and to the outside, where a broker is. A message is a pointer:
+//! it names orders and their sequence numbers, and may be lost, doubled or late without harm.
 //!
-//! The enum has one arm per backend; nothing outside asks which it is.
+//! The enum has one arm per backend, with the same promises; nothing outside asks which it is. Nothing
+//! here knows what an order is for.
 
+mod amqp;
+mod envelope;
+mod error;
+mod health;
 mod memory;
+mod message;
+mod options;
 
-use domain::{Command, Lane};
+use domain::Lane;
+use tokio::sync::watch;
 
+pub use amqp::{Amqp, EventMessage, Events, Inbox, Letter};
+pub use error::QueueError;
+pub use health::{Health, Line, State};
 pub use memory::Memory;
+pub use message::{Delivery, MAX_ORDERS, Message, Order, Sent};
+pub use options::{Options, PREFIX};
 
-/// Says that an order is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// What to do.
-    pub command: Command,
-    /// The order's sequence number when it was sent.
-    pub seq: i64,
+/// What must exist at a broker before a process connects to it.
+pub mod topology {
+    pub use crate::amqp::declare::{apply, check, delete};
 }
 
 /// Where messages go.
@@ -23,6 +32,8 @@ pub struct Message {
 pub enum Queue {
     /// Inside this process.
     Memory(Memory),
+    /// RabbitMQ.
+    Amqp(Amqp),
 }
 
 impl Queue {
@@ -32,25 +43,83 @@ impl Queue {
         Self::Memory(Memory::new())
     }
 
-    /// How many messages of a lane may be sent now: the window of unclaimed messages is bounded.
+    /// The queue at an address: `memory:`, `amqp://…` or `amqps://…`. Waits for a broker that is starting,
+    /// for at most `connect_timeout`; afterwards it comes back by itself, whatever happens to the broker.
+    ///
+    /// # Errors
+    /// An address or an option that can't be used; a broker that doesn't answer, doesn't let us in, or
+    /// has no topology. None holds the password.
+    pub async fn connect(url: &str, options: Options) -> Result<Self, QueueError> {
+        if url == "memory:" {
+            return Ok(Self::memory());
+        }
+        Ok(Self::Amqp(Amqp::connect(url, options).await?))
+    }
+
+    /// How many messages of a lane may be sent now. None while there is no connection, or no room.
     #[must_use]
     pub fn room(&self, lane: Lane) -> usize {
         match self {
             Self::Memory(memory) => memory.room(lane),
+            Self::Amqp(amqp) => amqp.room(),
         }
     }
 
-    /// Sends a message; false where there is no room, and the order is sent again later.
-    pub fn send(&self, message: Message) -> bool {
+    /// Sends a message, and waits until it is in its queue.
+    pub async fn send(&self, message: Message) -> Sent {
         match self {
             Self::Memory(memory) => memory.send(message),
+            Self::Amqp(amqp) => amqp.send(&message).await,
         }
     }
 
-    /// The next message of a lane. Waits for one.
-    pub async fn receive(&self, lane: Lane) -> Message {
+    /// The next message of a lane. Waits for one, over any number of connections.
+    pub async fn receive(&self, lane: Lane) -> Delivery {
         match self {
             Self::Memory(memory) => memory.receive(lane).await,
+            Self::Amqp(amqp) => amqp.receive(lane).await,
+        }
+    }
+
+    /// Where events are published; none inside a process.
+    #[must_use]
+    pub fn events(&self) -> Option<Events> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Amqp(amqp) => Some(amqp.events()),
+        }
+    }
+
+    /// Where commands from outside arrive; none inside a process, or where they aren't consumed.
+    #[must_use]
+    pub fn inbox(&self) -> Option<Inbox> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Amqp(amqp) => amqp.inbox(),
+        }
+    }
+
+    /// Whether it can be used now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.watch().borrow().clone()
+    }
+
+    /// Its health, to wait on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Health> {
+        match self {
+            Self::Memory(memory) => memory.health(),
+            Self::Amqp(amqp) => amqp.health(),
+        }
+    }
+
+    /// Stops: nothing more is received, what was sent is confirmed, for a bounded time. What was received
+    /// and not acknowledged comes again elsewhere.
+    pub async fn close(self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Amqp(amqp) => amqp.close().await,
         }
     }
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use domain::Lane;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::Message;
+use crate::health::Health;
+use crate::message::{Delivery, Message, Sent};
 
 /// Unclaimed messages of a lane. Small, so that an urgent order never waits behind many others; larger
 /// than the workers of a lane, so that none of them waits for the relay.
@@ -16,6 +17,7 @@ const WINDOW: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Memory {
     lanes: Arc<[Channel; Lane::ALL.len()]>,
+    health: watch::Sender<Health>,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,8 @@ impl Memory {
             let (sender, receiver) = mpsc::channel(WINDOW);
             Channel { sender, receiver: Mutex::new(receiver) }
         };
-        Self { lanes: Arc::new(Lane::ALL.map(channel)) }
+        let health = watch::Sender::new(Health::up(true, false));
+        Self { lanes: Arc::new(Lane::ALL.map(channel)), health }
     }
 
     fn channel(&self, lane: Lane) -> &Channel {
@@ -47,16 +50,24 @@ impl Memory {
         self.channel(lane).sender.capacity()
     }
 
-    pub(crate) fn send(&self, message: Message) -> bool {
-        self.channel(message.command.lane()).sender.try_send(message).is_ok()
+    pub(crate) fn send(&self, message: Message) -> Sent {
+        match self.channel(message.lane).sender.try_send(message) {
+            Ok(()) => Sent::Done,
+            Err(_) => Sent::Full,
+        }
     }
 
-    pub(crate) async fn receive(&self, lane: Lane) -> Message {
+    pub(crate) async fn receive(&self, lane: Lane) -> Delivery {
         match self.channel(lane).receiver.lock().await.recv().await {
-            Some(message) => message,
+            // Taken is taken: it was never anywhere else.
+            Some(message) => Delivery { message, held: None },
             // The sender lives as long as the channel does; a closed one has nothing more to say.
             None => std::future::pending().await,
         }
+    }
+
+    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 }
 
@@ -67,15 +78,15 @@ mod tests {
     use super::*;
 
     fn message(seq: i64) -> Message {
-        Message { command: Command::Poll(BatchId(uuid::Uuid::nil())), seq }
+        Message::one(Command::Poll(BatchId(uuid::Uuid::nil())), seq)
     }
 
     #[tokio::test]
     async fn a_lane_is_bounded_and_delays_no_other() {
         let queue = Memory::new();
-        let sent = (0..).take_while(|seq| queue.send(message(*seq))).count();
+        let sent = (0..).take_while(|seq| queue.send(message(*seq)) == Sent::Done).count();
         assert_eq!((sent, queue.room(Lane::Poll), queue.room(Lane::Collect)), (WINDOW, 0, WINDOW));
-        assert_eq!(queue.receive(Lane::Poll).await.seq, 0);
+        assert_eq!(queue.receive(Lane::Poll).await.message, message(0));
         assert_eq!(queue.room(Lane::Poll), 1);
     }
 }

@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::dialect::Dialect;
+use crate::order::Waiting;
 use crate::record::{RecordRow, insert_records, insert_texts};
 use crate::sql::Sql;
-use crate::{CHUNK, Store, StoreError, backlog, event, order};
+use crate::{CHUNK, RunPart, Store, StoreError, backlog, event, order, run};
 
 /// A job to accept.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct NewJob {
     pub priority: i32,
     /// Date of the price table.
     pub prices_of: String,
+    /// The run of a schedule that makes it, if one does.
+    pub run: Option<RunPart>,
 }
 
 /// A task of a job to accept.
@@ -165,8 +168,8 @@ async fn insert_job(
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO batch_jobs (id, kind, state, hold_reason, hold_until, version, provider, processor, \
         processor_version, definition, model, endpoint, source, priority, total, prices_of, created_at, \
-        updated_at, updated_by) \
-        VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $15, 'accept')";
+        updated_at, updated_by, run_id, run_part) \
+        VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $15, 'accept', $16, $17)";
     let state = job.hold.map_or(JobState::Queued, |(reason, _)| JobState::Held(reason));
     Sql::new(dialect, "accept", insert)
         .id(job.id.0)
@@ -184,6 +187,8 @@ async fn insert_job(
         .int(job.priority)
         .text(&job.prices_of)
         .time(now)
+        .id_or_null(job.run.as_ref().map(|part| part.claim.id.0))
+        .text_or_null(job.run.as_ref().map(|part| part.agent.as_str()))
         .run(on)
         .await?;
     Ok(())
@@ -237,14 +242,19 @@ async fn finish(
         .int_or_null(accepted.estimate_normal_cost.map(|money| money.0))
         .run(on)
         .await?;
-    // A hold without an end waits for a person; everything else waits for plan.
+    if let Some(part) = &job.run {
+        run::count_job(dialect, on, part, total).await?;
+    }
+    // A switch that is off has no end; a hold without one waits for a person; everything else waits for plan.
     let due = match job.hold {
-        Some((_, until)) => until,
+        Some((HoldReason::BatchApiDisabled, _)) => None,
+        Some((HoldReason::Overnight, until)) => until,
         None => Some(now),
     };
     if let Some(due) = due {
         let next = NextOrder::Due(Lane::Plan, due);
-        order::place(dialect, on, job.id.0, job.id, next, None, i64::from(job.priority)).await?;
+        let who = Waiting { entity: job.id.0, job: job.id, priority: i64::from(job.priority), now };
+        order::place(dialect, on, who, next, None).await?;
     }
     let data = json!({
         "job_id": job.id,
@@ -254,6 +264,7 @@ async fn finish(
         "tasks": total,
         "hold": job.hold.map(|(reason, until)| json!({ "reason": reason, "until": until })),
         "estimate_usd": accepted.estimate_cost.map(Money::dollars),
+        "run_id": job.run.as_ref().map(|part| part.claim.id),
     });
     let said = Event::new(EventType::JobAccepted, job.id, format!("job/{}", job.id), "", data);
     event::insert(dialect, on, job.id, &[said], now).await

@@ -25,6 +25,47 @@ pub struct BacklogTask {
     pub payload: String,
 }
 
+/// Whose pending tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// One repository's.
+    Of(String),
+    /// Those of no repository, and of those that have no schedule of their own.
+    Rest,
+}
+
+impl Backlog {
+    /// The condition; it takes one parameter.
+    fn among(&self, parameter: &str) -> String {
+        let which = match self {
+            Self::Of(_) => format!("repo = {parameter}"),
+            Self::Rest => format!(
+                "({parameter} = '' AND (repo IS NULL OR NOT EXISTS \
+                 (SELECT 1 FROM schedules s WHERE s.repo = tasks.repo AND NOT s.removed)))"
+            ),
+        };
+        format!("status = 'pending' AND {which}")
+    }
+
+    fn repo(&self) -> &str {
+        if let Self::Of(repo) = self { repo } else { "" }
+    }
+}
+
+/// The order in which tasks are taken.
+const ORDER: &str = "priority DESC, created_at, id";
+/// Behind a place in that order, where one is given.
+const BEHIND: &str =
+    "($2 = 0 OR priority < $3 OR (priority = $3 AND (created_at > $4 OR (created_at = $4 AND id > $5))))";
+
+/// A task's place in the order in which tasks are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    priority: i64,
+    created_at: Time,
+    id: String,
+}
+
 impl Store {
     /// Adds tasks to the backlog; an id that is there already is left as it is. Answers how many are new.
     ///
@@ -54,19 +95,37 @@ impl Store {
         .await
     }
 
-    /// Pending tasks, most urgent first; of one agent type, or of all.
+    /// Pending tasks behind `after`, the most urgent first, then the older.
     ///
     /// # Errors
     /// A database that fails.
     pub async fn pending_backlog(
         &self,
-        agent: Option<&str>,
+        backlog: &Backlog,
+        after: Option<&Place>,
         limit: u64,
-    ) -> Result<Vec<BacklogTask>, StoreError> {
-        let text = "SELECT * FROM tasks WHERE status = 'pending' AND ($1 = '' OR agent_type = $1) \
-            ORDER BY priority DESC, created_at, id LIMIT $2";
-        let sql = self.sql("pending_backlog", text).text(agent.unwrap_or_default()).int(limit);
-        sql.all(&self.connection).await?.iter().map(read).collect()
+    ) -> Result<Vec<(BacklogTask, Place)>, StoreError> {
+        let text = format!(
+            "SELECT * FROM tasks WHERE {} AND {BEHIND} ORDER BY {ORDER} LIMIT $6",
+            backlog.among("$1")
+        );
+        let sql = self.sql("pending_backlog", text).text(backlog.repo()).int(i64::from(after.is_some()));
+        let sql = match after {
+            Some(place) => sql.int(place.priority).time(place.created_at).text(&place.id),
+            None => sql.int(0).time(Time::UNIX_EPOCH).text(""),
+        };
+        let rows = sql.int(limit).all(&self.connection).await?;
+        rows.iter().map(|row| Ok((read(row)?, place(row)?))).collect()
+    }
+
+    /// How many tasks are pending.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn count_pending(&self, backlog: &Backlog) -> Result<u64, StoreError> {
+        let text = format!("SELECT count(*) AS n FROM tasks WHERE {}", backlog.among("$1"));
+        let row = self.sql("count_pending", text).text(backlog.repo()).one(&self.connection).await?;
+        row.map_or(Ok(0), |row| row.count("n"))
     }
 
     /// The tasks of these ids that are pending, in the order of the ids; the rest is not ours to take.
@@ -98,6 +157,10 @@ fn read(row: &crate::sql::Row) -> Result<BacklogTask, StoreError> {
     })
 }
 
+fn place(row: &crate::sql::Row) -> Result<Place, StoreError> {
+    Ok(Place { priority: row.int("priority")?, created_at: row.get("created_at")?, id: row.text("id")? })
+}
+
 /// Claims pending tasks for a job: all of them, or the transaction fails.
 pub(crate) async fn claim(
     dialect: Dialect,
@@ -117,7 +180,7 @@ pub(crate) async fn claim(
     if usize::try_from(claimed) == Ok(ids.len()) {
         return Ok(());
     }
-    Err(StoreError::Missing { table: "pending task", id: format!("among {}", ids.join(", ")) })
+    Err(StoreError::Taken { what: "pending task", id: format!("among {}", ids.join(", ")) })
 }
 
 /// Writes an outcome back. A task that isn't ours any more is left alone.

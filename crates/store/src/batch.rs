@@ -1,14 +1,14 @@
 //! Batches: reading and writing them whole, and the lines of their input files.
 
 use domain::{
-    Absence, Batch, BatchId, BatchState, CreateDoubt, CreateKey, End, JobId, Loss, Parked, Remote, TaskId,
-    Time,
+    Absence, Batch, BatchDecision, BatchId, BatchState, CreateDoubt, CreateKey, End, JobId, Loss, NextOrder,
+    Parked, Remote, TaskId, Time,
 };
 use sea_orm::DatabaseTransaction;
 
 use crate::dialect::Dialect;
 use crate::sql::{Row, Sql};
-use crate::{Store, StoreError};
+use crate::{CHUNK, Store, StoreError};
 
 /// A batch with all that people are shown of it.
 #[derive(Clone, Debug)]
@@ -68,6 +68,20 @@ impl Store {
         Ok(self.batches_where("id = $1", id.0).await?.pop())
     }
 
+    /// Batches by their ids; those that aren't there are left out.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn batches_by_id(&self, ids: &[BatchId]) -> Result<Vec<BatchRow>, StoreError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let sql = self.sql("batches_by_id", "SELECT * FROM batches WHERE id IN (");
+            let rows = sql.ids(chunk.iter().map(|id| id.0)).then(")").all(&self.connection).await?;
+            found.extend(rows.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(found)
+    }
+
     async fn batches_where(&self, condition: &str, id: uuid::Uuid) -> Result<Vec<BatchRow>, StoreError> {
         let text = format!("SELECT * FROM batches WHERE {condition} ORDER BY number");
         self.sql("batch", text).id(id).all(&self.connection).await?.iter().map(read).collect()
@@ -108,21 +122,22 @@ impl Store {
     }
 }
 
-/// Writes a batch whole, with why it is where it is, if its version is still the one that was read.
+/// Writes a batch whole, with why it is where it is, if its version is still the one that was read. A note lasts
+/// until a decision moves the batch on.
 pub(crate) async fn update(
     dialect: Dialect,
     on: &DatabaseTransaction,
-    batch: &Batch,
-    note: Option<&str>,
+    decision: &BatchDecision,
     by: &'static str,
     now: Time,
 ) -> Result<bool, StoreError> {
+    let batch = &decision.batch;
     let columns = Columns::of(batch);
     let text = "UPDATE batches SET state = $3, upload = $4, cancel = $5, file_id = coalesce($6, file_id), \
         create_deadline = $7, absent_looks = $8, absent_since = $9, provider_id = $10, provider_end = $11, \
         parked = $12, remote_status = $13, remote_total = $14, remote_completed = $15, remote_failed = $16, \
         output_file_id = $17, error_file_id = $18, remote_created_at = $19, expires_at = $20, \
-        remote_ended_at = $21, last_error = CASE WHEN state = $3 THEN coalesce($22, last_error) ELSE $22 END, updated_at = $23, updated_by = $24, \
+        remote_ended_at = $21, last_error = CASE WHEN $25 = 1 THEN coalesce($22, last_error) ELSE $22 END, updated_at = $23, updated_by = $24, \
         version = version + 1 WHERE id = $1 AND version = $2";
     let remote = &batch.remote;
     let sql = Sql::new(dialect, by, text)
@@ -147,9 +162,10 @@ pub(crate) async fn update(
         .time_or_null(remote.created_at)
         .time_or_null(remote.expires_at)
         .time_or_null(remote.ended_at)
-        .text_or_null(note)
+        .text_or_null(decision.note.as_deref())
         .time(now)
-        .text(by);
+        .text(by)
+        .int(i64::from(decision.order == NextOrder::Keep));
     Ok(sql.run(on).await? == 1)
 }
 

@@ -4,16 +4,16 @@
 //! it means done; after a side effect it means reload, and decide again with the same fact.
 
 use domain::{
-    AttemptEffect, AttemptEnd, AttemptState, BadLine, BatchDecision, BatchState, Claimed, ErrorClass,
+    AttemptEffect, AttemptEnd, AttemptState, BadLine, BatchDecision, BatchId, Claimed, ErrorClass,
     JobDecision, JobId, JobState, Lane, Refusal, TaskNext, TaskState, Time, ValidationFailure,
 };
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
-use uuid::Uuid;
 
 use crate::collect::SettleRules;
 use crate::dialect::Dialect;
 use crate::ending::{self, Detail, Ending, Live};
+use crate::order::Waiting;
 use crate::sql::Sql;
 use crate::{Store, StoreError, batch, event, order};
 
@@ -44,17 +44,18 @@ impl Store {
         self.transaction(by, move |on| {
             async move {
                 let (id, job) = (decision.batch.id, decision.batch.job);
-                if !batch::update(dialect, on, &decision.batch, decision.note.as_deref(), by, now).await? {
+                if !batch::update(dialect, on, &decision, by, now).await? {
                     return Ok(Commit::Overtaken);
                 }
+                // Locks the job's row before its order, as every commit does: no two wait for each other.
                 let priority = priority(dialect, on, job).await?;
-                order::place(dialect, on, id.0, job, decision.order, claimed.as_ref(), priority).await?;
+                let who = Waiting { entity: id.0, job, priority, now };
+                order::place(dialect, on, who, decision.order, claimed.as_ref()).await?;
                 end_attempts(dialect, on, &decision, rules, now).await?;
                 if decision.nudge_job {
-                    order::nudge(dialect, on, job.0, now, Some(Lane::Settle)).await?;
+                    order::nudge(dialect, on, job.0, Some(Lane::Settle)).await?;
                 }
                 mark_submitted(dialect, on, &decision, now).await?;
-                tell_job(dialect, on, &decision).await?;
                 event::insert(dialect, on, job, &decision.events, now).await?;
                 Ok(Commit::Done)
             }
@@ -96,22 +97,24 @@ impl Store {
         .await
     }
 
-    /// Writes down why a job can't go on.
+    /// Writes down why a job can't be planned or settled, until it can.
     ///
     /// # Errors
     /// A database that fails.
     pub async fn note_job(&self, job: JobId, note: &str) -> Result<(), StoreError> {
-        self.note_job_of(job.0, note).await
+        let text = "UPDATE batch_jobs SET last_error = $2, updated_at = $3 WHERE id = $1";
+        self.sql("note_job", text).id(job.0).text(note).time(self.clock.now()).run(&self.connection).await?;
+        Ok(())
     }
 
-    /// Writes down why a job, or the job of a batch, can't go on.
+    /// Writes down why a batch can't go on, until it does.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn note_job_of(&self, entity: Uuid, note: &str) -> Result<(), StoreError> {
-        let text = "UPDATE batch_jobs SET last_error = $2, updated_at = $3 \
-            WHERE id = $1 OR id = (SELECT job_id FROM batches WHERE id = $1)";
-        self.sql("note_job", text).id(entity).text(note).time(self.clock.now()).run(&self.connection).await?;
+    pub async fn note_batch(&self, batch: BatchId, note: &str) -> Result<(), StoreError> {
+        let text = "UPDATE batches SET last_error = $2, updated_at = $3 WHERE id = $1";
+        let sql = self.sql("note_batch", text).id(batch.0).text(note).time(self.clock.now());
+        sql.run(&self.connection).await?;
         Ok(())
     }
 }
@@ -127,7 +130,7 @@ pub(crate) async fn job(
 ) -> Result<bool, StoreError> {
     let job = &decision.job;
     let text = "UPDATE batch_jobs SET state = $3, hold_reason = $4, ended_at = coalesce(ended_at, $5), \
-        updated_at = $6, updated_by = $7, version = version + 1, \
+        updated_at = $6, updated_by = $7, version = version + 1, last_error = NULL, \
         plan_cursor = CASE WHEN $8 = 1 THEN 0 ELSE plan_cursor END, round = round + $8, \
         round_attempts = CASE WHEN $8 = 1 THEN 0 ELSE round_attempts END \
         WHERE id = $1 AND version = $2";
@@ -145,18 +148,20 @@ pub(crate) async fn job(
         return Ok(false);
     }
     let priority = priority(dialect, on, job.id).await?;
-    order::place(dialect, on, job.id.0, job.id, decision.order, claimed, priority).await?;
+    let who = Waiting { entity: job.id.0, job: job.id, priority, now };
+    order::place(dialect, on, who, decision.order, claimed).await?;
     event::insert(dialect, on, job.id, &decision.events, now).await?;
     Ok(true)
 }
 
+/// The priority of a job, whose row is locked from here on.
 pub(crate) async fn priority(
     dialect: Dialect,
     on: &DatabaseTransaction,
     job: JobId,
 ) -> Result<i64, StoreError> {
-    let row =
-        Sql::new(dialect, "job", "SELECT priority FROM batch_jobs WHERE id = $1").id(job.0).one(on).await?;
+    let text = format!("SELECT priority FROM batch_jobs WHERE id = $1{}", dialect.for_update());
+    let row = Sql::new(dialect, "job", text).id(job.0).one(on).await?;
     row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?.int("priority")
 }
 
@@ -172,25 +177,6 @@ async fn mark_submitted(
     }
     let text = "UPDATE batch_jobs SET submitted_at = $2 WHERE id = $1 AND submitted_at IS NULL";
     Sql::new(dialect, "mark_submitted", text).id(decision.batch.job.0).time(now).run(on).await?;
-    Ok(())
-}
-
-/// A batch that rests, is refused or waits for a person tells its job why; one that gets on takes that back.
-async fn tell_job(
-    dialect: Dialect,
-    on: &DatabaseTransaction,
-    decision: &BatchDecision,
-) -> Result<(), StoreError> {
-    let gets_on = matches!(
-        decision.batch.state,
-        BatchState::Open { .. } | BatchState::Collecting { .. } | BatchState::Collected { .. }
-    );
-    if decision.note.is_none() && !gets_on {
-        return Ok(());
-    }
-    let text = "UPDATE batch_jobs SET last_error = $2 WHERE id = $1 AND coalesce(last_error, '') <> coalesce($2, '')";
-    let sql = Sql::new(dialect, "tell_job", text).id(decision.batch.job.0);
-    sql.text_or_null(decision.note.as_deref()).run(on).await?;
     Ok(())
 }
 

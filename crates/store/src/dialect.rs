@@ -30,6 +30,19 @@ impl Dialect {
         }
     }
 
+    /// Whether the database is a file of this machine, owned by one process at a time, and no server.
+    pub(crate) fn is_a_file(self) -> bool {
+        self == Self::Sqlite
+    }
+
+    /// What a SELECT adds to lock the rows that it reads; SQLite's writers take turns anyway.
+    pub(crate) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
     /// An id column as text, to look for by prefix.
     pub(crate) fn id_text(self, column: &str) -> String {
         match self {
@@ -47,7 +60,7 @@ impl Dialect {
         }
     }
 
-    /// The database's clock plus the milliseconds of the given parameter.
+    /// The same plus the milliseconds of the given parameter.
     pub(crate) fn now_plus_ms(self, parameter: &str) -> String {
         match self {
             Self::Sqlite => {

@@ -6,7 +6,7 @@ use domain::{
     Tokens,
 };
 use sea_orm::DatabaseTransaction;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::collect::ChunkTally;
@@ -114,7 +114,7 @@ pub(crate) async fn apply(
     endings: Vec<Ending>,
     now: Time,
 ) -> Result<ChunkTally, StoreError> {
-    let kind = kind_of(dialect, on, job).await?;
+    let about = About::of(dialect, on, job).await?;
     let mut tally = ChunkTally::default();
     let mut ended = Vec::with_capacity(endings.len());
     for ending in endings {
@@ -135,7 +135,7 @@ pub(crate) async fn apply(
             TaskNext::Ends(state) => {
                 tally.settled += 1;
                 write_back(dialect, on, job, ending, state, now).await?;
-                events.push(completed(job, &kind, ending, state));
+                events.push(completed(job, &about, ending, state));
             }
         }
     }
@@ -192,7 +192,7 @@ async fn end_unsent(
     end: Unsent,
     now: Time,
 ) -> Result<(), StoreError> {
-    let kind = kind_of(dialect, on, job).await?;
+    let about = About::of(dialect, on, job).await?;
     let (mut sums, mut events) = (Sums::default(), Vec::new());
     for (task, message) in tasks {
         let text = "UPDATE batch_job_tasks SET status = $2, error_class = $3, error_message = $4, updated_at = $5 \
@@ -215,15 +215,34 @@ async fn end_unsent(
         let ending = Ending { live, state: AttemptState::Superseded, next, detail };
         sums.outcome(end.state);
         write_back(dialect, on, job, &ending, end.state, now).await?;
-        events.push(completed(job, &kind, &ending, end.state));
+        events.push(completed(job, &about, &ending, end.state));
     }
     sums.write(dialect, on, job).await?;
     event::insert(dialect, on, job, &events, now).await
 }
 
-async fn kind_of(dialect: Dialect, on: &DatabaseTransaction, job: JobId) -> Result<String, StoreError> {
-    let row = Sql::new(dialect, "job", "SELECT kind FROM batch_jobs WHERE id = $1").id(job.0).one(on).await?;
-    row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?.text("kind")
+/// What the events of a job's tasks say of the job.
+struct About {
+    kind: String,
+    processor: String,
+    provider: String,
+    model: String,
+    labels: Option<Value>,
+}
+
+impl About {
+    async fn of(dialect: Dialect, on: &DatabaseTransaction, job: JobId) -> Result<Self, StoreError> {
+        let text = "SELECT kind, processor, provider, model, labels FROM batch_jobs WHERE id = $1";
+        let row = Sql::new(dialect, "job", text).id(job.0).one(on).await?;
+        let row = row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?;
+        Ok(Self {
+            kind: row.text("kind")?,
+            processor: row.text("processor")?,
+            provider: row.text("provider")?,
+            model: row.text("model")?,
+            labels: row.get("labels")?,
+        })
+    }
 }
 
 async fn end_attempt(
@@ -247,7 +266,7 @@ async fn end_attempt(
     Ok(detail.usage_columns(sql).time(now).run(on).await? == 1)
 }
 
-pub(crate) async fn insert_answers(
+async fn insert_answers(
     dialect: Dialect,
     on: &DatabaseTransaction,
     ended: &[Ending],
@@ -311,7 +330,7 @@ async fn write_back(
     backlog::write_back(dialect, on, job, id, outcome, now).await
 }
 
-fn completed(job: JobId, kind: &str, ending: &Ending, state: TaskState) -> Event {
+fn completed(job: JobId, about: &About, ending: &Ending, state: TaskState) -> Event {
     let (live, detail) = (&ending.live, &ending.detail);
     let custom_id = &live.custom_id;
     let error = detail.class.map(|class| {
@@ -320,11 +339,23 @@ fn completed(job: JobId, kind: &str, ending: &Ending, state: TaskState) -> Event
     let usage = detail.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }));
     let cost =
         detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
+    // A task of the backlog is an agent's: its processor is named as the agent's type.
+    let agent_type = live.backlog.as_ref().map(|_| &about.processor);
+    let result = detail
+        .answer
+        .as_ref()
+        .and_then(|(_, result)| result.as_deref())
+        .map(|result| json!({ "bytes": result.len(), "media_type": "application/json" }));
     let data = json!({
         "job_id": job,
-        "kind": kind,
+        "kind": about.kind,
+        "labels": about.labels,
         "custom_id": custom_id,
         "task_id": live.backlog,
+        "agent_type": agent_type,
+        "processor": about.processor,
+        "provider": { "name": about.provider, "request_model": about.model, "request_id": detail.request_id },
+        "result": result,
         "outcome": state,
         "attempt": live.number,
         "error": error,

@@ -46,6 +46,14 @@ pub enum StoreError {
         /// Its id.
         id: String,
     },
+    /// Somebody else was faster; nothing was written.
+    #[error("somebody else has taken {what} {id}")]
+    Taken {
+        /// What it is.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
     /// A transaction's task died: a bug of ours, nothing was written.
     #[error("{what} was interrupted")]
     Interrupted {
@@ -55,6 +63,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether somebody else was faster: an ordinary outcome, and looking again tells what is left.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken { .. })
+    }
+
     /// Whether a unique index refused a row.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

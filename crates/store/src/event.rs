@@ -1,11 +1,11 @@
 //! Events: written in the transaction that causes them, read in order.
 
-use domain::{Event, EventId, EventType, JobId, Time};
+use domain::{Event, EventId, EventType, JobId, Stream, Time};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 
 use crate::dialect::Dialect;
-use crate::sql::Sql;
+use crate::sql::{Row, Sql};
 use crate::{CHUNK, Store, StoreError};
 
 /// An event with its place.
@@ -17,9 +17,9 @@ pub struct EventRow {
     pub event_type: EventType,
     /// What it is about.
     pub subject: String,
-    /// The job it belongs to.
-    pub job: JobId,
-    /// Its place within the job, from 1.
+    /// What it belongs to.
+    pub stream: Stream,
+    /// Its place within its stream, from 1.
     pub sequence: u64,
     /// The facts.
     pub data: Value,
@@ -44,20 +44,48 @@ impl Store {
         let sql =
             self.sql("events", text).time(time).id(id.unwrap_or_default()).int(i64::from(job.is_some()));
         let rows = sql.id(job.map(|job| job.0).unwrap_or_default()).int(limit).all(&self.connection).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(EventRow {
-                    id: EventId(row.id("id")?),
-                    event_type: row.word("type", EventType::parse)?,
-                    subject: row.text("subject")?,
-                    job: JobId(row.id("job_id")?),
-                    sequence: row.count("sequence")?,
-                    data: row.get("data")?,
-                    created_at: row.get("created_at")?,
-                })
-            })
-            .collect()
+        rows.iter().map(read).collect()
     }
+
+    /// Events that nobody outside has heard of, oldest first.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn unpublished_events(&self, limit: usize) -> Result<Vec<EventRow>, StoreError> {
+        let text =
+            "SELECT * FROM events WHERE published_at IS NULL ORDER BY created_at, job_id, sequence LIMIT $1";
+        let rows = self.sql("unpublished_events", text).int(i64::try_from(limit).unwrap_or(i64::MAX));
+        rows.all(&self.connection).await?.iter().map(read).collect()
+    }
+
+    /// Marks events as published.
+    ///
+    /// # Errors
+    /// A database that fails: they are published again, with the same ids.
+    pub async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
+        for chunk in events.chunks(CHUNK) {
+            let sql = self.sql("mark_published", "UPDATE events SET published_at = $1 WHERE id IN (");
+            let ids = chunk.iter().map(|id| id.0);
+            sql.time(self.clock.now()).ids(ids).then(")").run(&self.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+fn read(row: &Row) -> Result<EventRow, StoreError> {
+    let stream = match row.id_or_null("job_id")? {
+        Some(job) => Stream::Job(JobId(job)),
+        None => Stream::Schedule(row.text("schedule")?),
+    };
+    Ok(EventRow {
+        id: EventId(row.id("id")?),
+        event_type: row.word("type", EventType::parse)?,
+        subject: row.text("subject")?,
+        stream,
+        sequence: row.count("sequence")?,
+        data: row.get("data")?,
+        created_at: row.get("created_at")?,
+    })
 }
 
 /// Writes events of a job. One that was written before is left as it is.
@@ -71,27 +99,60 @@ pub(crate) async fn insert(
     if events.is_empty() {
         return Ok(());
     }
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
     let update =
         "UPDATE batch_jobs SET event_sequence = event_sequence + $2 WHERE id = $1 RETURNING event_sequence";
-    let row = Sql::new(dialect, "event_sequence", update).id(job.0).int(count).one(on).await?;
-    let last = row
-        .ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?
-        .int("event_sequence")?;
-    let numbered: Vec<(i64, &Event)> = (last - count + 1..).zip(events).collect();
+    let sequence = Sql::new(dialect, "event_sequence", update).id(job.0).int(count(events));
+    let row = sequence.one(on).await?;
+    let row = row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?;
+    write(dialect, on, row.int("event_sequence")?, events, now).await
+}
+
+/// Writes events of a schedule, in the same way.
+pub(crate) async fn insert_of_schedule(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    name: &str,
+    events: &[Event],
+    now: Time,
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let update =
+        "UPDATE schedules SET event_sequence = event_sequence + $2 WHERE name = $1 RETURNING event_sequence";
+    let row = Sql::new(dialect, "event_sequence", update).text(name).int(count(events)).one(on).await?;
+    let row = row.ok_or_else(|| StoreError::Missing { table: "schedule", id: name.to_owned() })?;
+    write(dialect, on, row.int("event_sequence")?, events, now).await
+}
+
+fn count(events: &[Event]) -> i64 {
+    i64::try_from(events.len()).unwrap_or(i64::MAX)
+}
+
+/// Writes events whose last one gets the number `last`.
+async fn write(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    last: i64,
+    events: &[Event],
+    now: Time,
+) -> Result<(), StoreError> {
+    let insert =
+        "INSERT INTO events (id, type, subject, job_id, schedule, sequence, data, created_at) VALUES ";
+    let numbered: Vec<(i64, &Event)> = (last - count(events) + 1..).zip(events).collect();
     for chunk in numbered.chunks(CHUNK) {
-        Sql::new(
-            dialect,
-            "events",
-            "INSERT INTO events (id, type, subject, job_id, sequence, data, created_at) VALUES ",
-        )
-        .rows(chunk, |values, (sequence, event)| {
-            values.id(event.id.0).text(event.event_type.as_str()).text(&event.subject).id(job.0);
-            values.int(*sequence).bind(event.data.clone()).bind(now);
-        })
-        .then(" ON CONFLICT (id) DO NOTHING")
-        .run(on)
-        .await?;
+        Sql::new(dialect, "events", insert)
+            .rows(chunk, |values, (sequence, event)| {
+                values.id(event.id.0).text(event.event_type.as_str()).text(&event.subject);
+                match &event.stream {
+                    Stream::Job(job) => values.id(job.0).text_or_null(None),
+                    Stream::Schedule(name) => values.id_or_null(None).text(name),
+                };
+                values.int(*sequence).bind(event.data.clone()).bind(now);
+            })
+            .then(" ON CONFLICT (id) DO NOTHING")
+            .run(on)
+            .await?;
     }
     Ok(())
 }

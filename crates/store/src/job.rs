@@ -1,6 +1,8 @@
 //! Jobs: reading them, finding them by a prefix, counting what belongs to them.
 
-use domain::{BatchTally, Job, JobId, JobState, Kind, Money, ShownState, TaskState, TaskTally, Time, Tokens};
+use domain::{
+    BatchTally, HoldReason, Job, JobId, JobState, Kind, Money, ShownState, TaskState, TaskTally, Time, Tokens,
+};
 use uuid::Uuid;
 
 use crate::sql::Row;
@@ -73,7 +75,13 @@ pub enum Find {
 }
 
 /// Ids shown where a prefix finds none or several.
+/// Jobs with why they can't go on: their own reason, or that of a batch; one that waits for a person first.
+const WITH_WHY: &str = "SELECT j.*, (SELECT b.last_error FROM batches b WHERE b.job_id = j.id \
+    AND b.last_error IS NOT NULL AND b.state NOT IN ('collected', 'cancelled') \
+    ORDER BY CASE b.state WHEN 'parked' THEN 0 ELSE 1 END, b.number LIMIT 1) AS batch_error FROM batch_jobs j";
 const NEAREST: u64 = 5;
+/// Characters of an id.
+const ID: usize = 36;
 
 impl Store {
     /// A job.
@@ -82,7 +90,7 @@ impl Store {
     /// A database that fails, or a job that isn't there.
     pub async fn job(&self, id: JobId) -> Result<JobRow, StoreError> {
         let row =
-            self.sql("job", "SELECT * FROM batch_jobs WHERE id = $1").id(id.0).one(&self.connection).await?;
+            self.sql("job", format!("{WITH_WHY} WHERE j.id = $1")).id(id.0).one(&self.connection).await?;
         read(&row.ok_or_else(|| StoreError::Missing { table: "job", id: id.to_string() })?)
     }
 
@@ -91,7 +99,7 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn jobs(&self, open: bool, since: Option<Time>, limit: u64) -> Result<Vec<JobRow>, StoreError> {
-        let mut text = "SELECT * FROM batch_jobs WHERE created_at >= $1".to_owned();
+        let mut text = format!("{WITH_WHY} WHERE j.created_at >= $1");
         if open {
             text.push_str(" AND ended_at IS NULL");
         }
@@ -116,15 +124,27 @@ impl Store {
             found = ids(&sql.all(&self.connection).await?)?;
         }
         Ok(match found.as_slice() {
-            [] => Find::None(self.latest_jobs().await?),
+            [] => Find::None(self.nearest_jobs(&prefix).await?),
             [one] => Find::One(*one),
             _ => Find::Many(found),
         })
     }
 
-    async fn latest_jobs(&self) -> Result<Vec<JobId>, StoreError> {
-        let text = "SELECT id FROM batch_jobs ORDER BY created_at DESC LIMIT $1";
-        ids(&self.sql("find_job", text).int(NEAREST).all(&self.connection).await?)
+    /// The jobs that share the longest beginning with what was typed, the latest first.
+    async fn nearest_jobs(&self, typed: &str) -> Result<Vec<JobId>, StoreError> {
+        let id_text = self.dialect.id_text("id");
+        let common = typed.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(typed.len()).min(ID);
+        for length in (0..=common).rev() {
+            let text = format!(
+                "SELECT id FROM batch_jobs WHERE {id_text} LIKE $1 ORDER BY created_at DESC, id DESC LIMIT $2"
+            );
+            let sql = self.sql("find_job", text).text(format!("{}%", &typed[..length])).int(NEAREST);
+            let found = ids(&sql.all(&self.connection).await?)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Tasks of a job by state.
@@ -179,6 +199,17 @@ impl Store {
             }
         }
         Ok(tally)
+    }
+
+    /// Jobs that are held for this reason, and the time that they were held until, if any.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn held(&self, reason: HoldReason) -> Result<Vec<(JobId, Option<Time>)>, StoreError> {
+        let text =
+            "SELECT id, hold_until FROM batch_jobs WHERE state = 'held' AND hold_reason = $1 ORDER BY id";
+        let rows = self.sql("held", text).text(reason.as_str()).all(&self.connection).await?;
+        rows.iter().map(|row| Ok((JobId(row.id("id")?), row.get("hold_until")?))).collect()
     }
 
     /// A job with the state that people are shown.
@@ -245,7 +276,7 @@ fn read(row: &Row) -> Result<JobRow, StoreError> {
         estimate_cost: money("estimate_cost")?,
         estimate_normal_cost: money("estimate_normal_cost")?,
         prices_of: row.text("prices_of")?,
-        last_error: row.get("last_error")?,
+        last_error: row.get::<Option<String>>("last_error")?.or(row.get("batch_error")?),
         created_at: row.get("created_at")?,
         submitted_at: row.get("submitted_at")?,
         ended_at: row.get("ended_at")?,

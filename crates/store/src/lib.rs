@@ -16,30 +16,36 @@ mod dialect;
 mod ending;
 mod error;
 mod event;
+mod gauge;
 mod instance;
 mod job;
 mod late;
+mod lease;
 mod open;
 mod order;
 mod plan;
 mod record;
 mod result;
+mod run;
+mod schedule;
 mod sql;
 mod task;
 
 pub use accept::{Accept, Accepted, NewJob, NewTask};
-pub use backlog::BacklogTask;
+pub use backlog::{Backlog, BacklogTask, Place};
 pub use batch::{BatchRow, RequestRow};
 pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};
 pub use commit::Commit;
 pub use error::StoreError;
 pub use event::EventRow;
+pub use gauge::Gauges;
 pub use job::{Find, JobRow};
 pub use open::{Store, StoreOptions};
 pub use order::{DueOrder, Release};
 pub use plan::{PlanChunk, PlannedBatch, PlannedLine, Unplanned};
 pub use record::RecordRow;
 pub use result::ResultRow;
+pub use run::{RunClaim, RunEnd, RunPart, RunRow};
 pub use task::{ErrorGroup, Known, TaskRow};
 
 /// Rows per statement: the optimum on both databases, and far below what either can bind.

@@ -1,8 +1,9 @@
 //! Orders: what is due, who has claimed it, and when it is sent again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, resend_after};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
@@ -75,36 +76,64 @@ impl Store {
             .collect()
     }
 
-    /// Puts sent orders off: they are sent again unless somebody answers.
+    /// Puts orders off that are about to be sent: they are sent again unless somebody answers. Answers those
+    /// that nobody else has put off, nudged or answered meanwhile: they are the caller's to send.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn put_off(&self, sent: &[DueOrder]) -> Result<(), StoreError> {
-        let mut by_sends: BTreeMap<u32, Vec<Uuid>> = BTreeMap::new();
-        for order in sent {
-            by_sends.entry(order.sends + 1).or_default().push(order.command.entity());
+    pub async fn put_off(&self, due: Vec<DueOrder>) -> Result<Vec<DueOrder>, StoreError> {
+        let mut by_sends: BTreeMap<u32, Vec<DueOrder>> = BTreeMap::new();
+        for order in due {
+            by_sends.entry(order.sends + 1).or_default().push(order);
         }
-        for (sends, entities) in by_sends {
+        let mut ours = Vec::new();
+        for (sends, mut orders) in by_sends {
             let later = self.dialect.now_plus_ms("$2");
             let text = format!(
-                "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND entity_id IN ("
+                "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND (entity_id, seq) IN (VALUES "
             );
             let sql = self.sql("put_off", text).int(sends).int(millis(resend_after(sends)));
-            sql.ids(entities).then(")").run(&self.connection).await?;
+            let sql = sql.rows(&orders, |values, order| {
+                values.id(order.command.entity()).int(order.seq);
+            });
+            let rows = sql.then(") RETURNING entity_id").all(&self.connection).await?;
+            let taken = rows.iter().map(|row| row.id("entity_id")).collect::<Result<HashSet<_>, _>>()?;
+            orders.retain(|order| taken.contains(&order.command.entity()));
+            ours.extend(orders);
         }
-        Ok(())
+        Ok(ours)
     }
 
-    /// When the next order of the jobs that `provider` runs is to be sent; none where nobody waits.
+    /// Messages of a lane that are sent and not yet claimed, of the jobs that `provider` runs; those that were
+    /// sent so long ago that they are sent again don't count.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn next_send(&self, provider: &str) -> Result<Option<Time>, StoreError> {
+    pub async fn unclaimed(&self, lane: Lane, provider: &str) -> Result<u64, StoreError> {
+        let (now, of) = (self.dialect.now(), of_provider("$2"));
+        let text = format!(
+            "SELECT count(*) AS n FROM orders WHERE lane = $1 AND {of} AND sends > 0 AND send_at > {now} \
+             AND (lease_until IS NULL OR lease_until <= {now})"
+        );
+        let sql = self.sql("unclaimed", text).text(lane.as_str()).text(provider);
+        sql.one(&self.connection).await?.map_or(Ok(0), |row| row.count("n"))
+    }
+
+    /// How long until the next order of the jobs that `provider` runs is to be sent, by the database's clock;
+    /// none where nobody waits.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn next_send(&self, provider: &str) -> Result<Option<Duration>, StoreError> {
         // A claimed order is sent once its lease has run out, and not before.
         let at = "CASE WHEN lease_until > send_at THEN lease_until ELSE send_at END";
-        let text = format!("SELECT min({at}) AS at FROM orders WHERE {}", of_provider("$1"));
-        let row = self.sql("next_send", text).text(provider).one(&self.connection).await?;
-        row.map_or(Ok(None), |row| row.get("at"))
+        let (now, of) = (self.dialect.now(), of_provider("$1"));
+        let text = format!("SELECT min({at}) AS at, {now} AS now FROM orders WHERE {of}");
+        let Some(row) = self.sql("next_send", text).text(provider).one(&self.connection).await? else {
+            return Ok(None);
+        };
+        let (at, now): (Option<Time>, Time) = (row.get("at")?, row.get("now")?);
+        Ok(at.map(|at| (at - now).to_std().unwrap_or_default()))
     }
 
     /// Whether an order of the jobs that `provider` runs is due or in somebody's hands.
@@ -176,11 +205,14 @@ impl Store {
             Release::Failed(due, error) => (due, failures + 1, outages, Some(error)),
             Release::Outage(due, error) => (due, failures, outages + 1, Some(error)),
         };
-        let text = "UPDATE orders SET due_at = $4, send_at = $4, sends = 0, failures = $5, outages = $6, \
-            last_error = $7 WHERE entity_id = $1 AND seq = $2 AND fence = $3";
-        let sql =
-            self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).time(due).int(failures);
-        sql.int(outages).text_or_null(error.as_deref()).run(&self.connection).await?;
+        let due_at = self.dialect.now_plus_ms("$4");
+        let text = format!(
+            "UPDATE orders SET due_at = {due_at}, send_at = {due_at}, sends = 0, failures = $5, outages = $6, \
+             last_error = $7, lease_until = NULL, fence = fence + 1 WHERE entity_id = $1 AND seq = $2 AND fence = $3"
+        );
+        let pause = (due - self.clock.now()).num_milliseconds();
+        let sql = self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).int(pause);
+        sql.int(failures).int(outages).text_or_null(error.as_deref()).run(&self.connection).await?;
         unlease(self.dialect, &self.connection, claimed).await
     }
 
@@ -190,22 +222,27 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn forget_claims(&self) -> Result<u64, StoreError> {
+        // A database server has other processes at work, whatever the caller believes.
+        if !self.dialect.is_a_file() {
+            return Ok(0);
+        }
         let text = "UPDATE orders SET lease_until = NULL, sends = 0, send_at = due_at \
             WHERE lease_until IS NOT NULL OR sends > 0";
         self.sql("forget_claims", text).run(&self.connection).await
     }
 
-    /// Makes due what rests in the submit lane, of the jobs that `provider` runs: for a start, which is how
-    /// people say that they have mended a key, an account or a switch.
+    /// Makes due what rests before a submit or after a failure, of the jobs that `provider` runs: for a start,
+    /// which is how people say that they have mended a key, an account, a disk or a switch.
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn wake_submits(&self, provider: &str) -> Result<u64, StoreError> {
+    pub async fn wake(&self, provider: &str) -> Result<u64, StoreError> {
+        let (now, of) = (self.dialect.now(), of_provider("$1"));
         let text = format!(
-            "UPDATE orders SET due_at = $2, send_at = $2, sends = 0 WHERE lane = 'submit' AND due_at > $2 AND {}",
-            of_provider("$1")
+            "UPDATE orders SET due_at = {now}, send_at = {now}, sends = 0 \
+             WHERE (lane = 'submit' OR failures + outages > 0) AND due_at > {now} AND {of}"
         );
-        self.sql("wake_submits", text).text(provider).time(self.clock.now()).run(&self.connection).await
+        self.sql("wake", text).text(provider).run(&self.connection).await
     }
 
     /// Gives every batch of a job that waits for a stage and has no order the order of its state. There is
@@ -214,14 +251,18 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn place_lost_orders(&self, job: JobId) -> Result<u64, StoreError> {
-        let text = "INSERT INTO orders (entity_id, job_id, lane, priority, seq, due_at, send_at) \
+        let now = self.dialect.now();
+        let text = format!(
+            "INSERT INTO orders (entity_id, job_id, lane, priority, seq, fence, due_at, send_at) \
             SELECT b.id, b.job_id, CASE b.state WHEN 'open' THEN 'poll' WHEN 'collecting' THEN 'collect' \
-                ELSE 'submit' END, j.priority, 1, $2, $2 \
+                ELSE 'submit' END, j.priority, $2, $2, {now}, {now} \
             FROM batches b JOIN batch_jobs j ON j.id = b.job_id WHERE b.job_id = $1 \
                 AND b.state IN ('planned', 'creating', 'unknown', 'fencing', 'fenced', 'open', 'collecting') \
                 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.entity_id = b.id) \
-            ON CONFLICT (entity_id) DO NOTHING";
-        self.sql("place_lost_orders", text).id(job.0).time(self.clock.now()).run(&self.connection).await
+            ON CONFLICT (entity_id) DO NOTHING"
+        );
+        let sql = self.sql("place_lost_orders", text).id(job.0).int(beginning(self.clock.now()));
+        sql.run(&self.connection).await
     }
 
     /// Makes what an entity waits for due now.
@@ -229,16 +270,17 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn nudge(&self, entity: Uuid) -> Result<bool, StoreError> {
-        nudge(self.dialect, &self.connection, entity, self.clock.now(), None).await
+        nudge(self.dialect, &self.connection, entity, None).await
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn unlease(dialect: Dialect, on: &impl ConnectionTrait, claimed: &Claimed) -> Result<(), StoreError> {
-    let text = "UPDATE orders SET lease_until = NULL WHERE entity_id = $1 AND fence = $2";
+    // The fence rises: a renewal that is still on its way finds nothing to renew.
+    let text = "UPDATE orders SET lease_until = NULL, fence = fence + 1 WHERE entity_id = $1 AND fence = $2";
     Sql::new(dialect, "release", text).id(claimed.command.entity()).int(claimed.fence).run(on).await?;
     Ok(())
 }
@@ -249,13 +291,24 @@ pub(crate) async fn nudge(
     dialect: Dialect,
     on: &impl ConnectionTrait,
     entity: Uuid,
-    now: Time,
     lane: Option<Lane>,
 ) -> Result<bool, StoreError> {
-    let text = "UPDATE orders SET seq = seq + 1, due_at = $2, send_at = $2, sends = 0 \
-        WHERE entity_id = $1 AND ($3 = '' OR lane = $3)";
-    let sql = Sql::new(dialect, "nudge", text).id(entity).time(now);
+    let now = dialect.now();
+    let text = format!(
+        "UPDATE orders SET seq = seq + 1, due_at = {now}, send_at = {now}, sends = 0 \
+         WHERE entity_id = $1 AND ($2 = '' OR lane = $2)"
+    );
+    let sql = Sql::new(dialect, "nudge", text).id(entity);
     Ok(sql.text(lane.map_or("", Lane::as_str)).run(on).await? > 0)
+}
+
+/// Who waits, and when that was decided, by the clock that the due time was decided by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) entity: Uuid,
+    pub(crate) job: JobId,
+    pub(crate) priority: i64,
+    pub(crate) now: Time,
 }
 
 /// Puts what an entity waits for in its place, inside the commit that decides it: the commit is the
@@ -263,27 +316,26 @@ pub(crate) async fn nudge(
 pub(crate) async fn place(
     dialect: Dialect,
     on: &DatabaseTransaction,
-    entity: Uuid,
-    job: JobId,
+    who: Waiting,
     next: NextOrder,
     claimed: Option<&Claimed>,
-    priority: i64,
 ) -> Result<(), StoreError> {
     match (next, claimed) {
         (NextOrder::Nothing, _) => {
-            Sql::new(dialect, "place", "DELETE FROM orders WHERE entity_id = $1").id(entity).run(on).await?;
+            let text = "DELETE FROM orders WHERE entity_id = $1";
+            Sql::new(dialect, "place", text).id(who.entity).run(on).await?;
             Ok(())
         }
         (NextOrder::Keep, Some(claimed)) => unlease(dialect, on, claimed).await,
         (NextOrder::Keep, None) => Ok(()),
         (NextOrder::Due(lane, due), Some(claimed)) => {
-            let replaced = replace(dialect, on, claimed, lane, due).await?;
+            let replaced = replace(dialect, on, claimed, lane, due - who.now).await?;
             if replaced || relane(dialect, on, claimed, lane).await? {
                 return Ok(());
             }
-            upsert(dialect, on, entity, job, lane, due, priority).await
+            upsert(dialect, on, who, lane, due - who.now).await
         }
-        (NextOrder::Due(lane, due), None) => upsert(dialect, on, entity, job, lane, due, priority).await,
+        (NextOrder::Due(lane, due), None) => upsert(dialect, on, who, lane, due - who.now).await,
     }
 }
 
@@ -294,12 +346,15 @@ async fn replace(
     on: &DatabaseTransaction,
     claimed: &Claimed,
     lane: Lane,
-    due: Time,
+    pause: TimeDelta,
 ) -> Result<bool, StoreError> {
-    let text = "UPDATE orders SET lane = $3, due_at = $4, send_at = $4, seq = seq + 1, sends = 0, failures = 0, \
-        outages = 0, fence = fence + 1, lease_until = NULL, last_error = NULL WHERE entity_id = $1 AND seq = $2";
+    let due = dialect.now_plus_ms("$4");
+    let text = format!(
+        "UPDATE orders SET lane = $3, due_at = {due}, send_at = {due}, seq = seq + 1, sends = 0, failures = 0, \
+         outages = 0, fence = fence + 1, lease_until = NULL, last_error = NULL WHERE entity_id = $1 AND seq = $2"
+    );
     let sql = Sql::new(dialect, "place", text).id(claimed.command.entity()).int(claimed.seq);
-    Ok(sql.text(lane.as_str()).time(due).run(on).await? == 1)
+    Ok(sql.text(lane.as_str()).int(pause.num_milliseconds()).run(on).await? == 1)
 }
 
 /// Somebody nudged the order since it was claimed: it stays due now, in the lane of the new state.
@@ -317,18 +372,25 @@ async fn relane(
 async fn upsert(
     dialect: Dialect,
     on: &DatabaseTransaction,
-    entity: Uuid,
-    job: JobId,
+    who: Waiting,
     lane: Lane,
-    due: Time,
-    priority: i64,
+    pause: TimeDelta,
 ) -> Result<(), StoreError> {
-    let text = "INSERT INTO orders (entity_id, job_id, lane, priority, seq, due_at, send_at) \
-        VALUES ($1, $2, $3, $4, 1, $5, $5) \
+    let due = dialect.now_plus_ms("$6");
+    let text = format!(
+        "INSERT INTO orders (entity_id, job_id, lane, priority, seq, fence, due_at, send_at) \
+        VALUES ($1, $2, $3, $4, $5, $5, {due}, {due}) \
         ON CONFLICT (entity_id) DO UPDATE SET lane = excluded.lane, due_at = excluded.due_at, \
         send_at = excluded.send_at, seq = orders.seq + 1, sends = 0, failures = 0, outages = 0, \
-        fence = orders.fence + 1, lease_until = NULL, last_error = NULL";
-    let sql = Sql::new(dialect, "place", text).id(entity).id(job.0).text(lane.as_str()).int(priority);
-    sql.time(due).run(on).await?;
+        fence = orders.fence + 1, lease_until = NULL, last_error = NULL"
+    );
+    let sql = Sql::new(dialect, "place", text).id(who.entity).id(who.job.0).text(lane.as_str());
+    sql.int(who.priority).int(beginning(who.now)).int(pause.num_milliseconds()).run(on).await?;
     Ok(())
+}
+
+/// The first sequence number and fence of an order: later than those of any order that the entity had before
+/// and that was answered, so that no old message and no old claim fits it.
+fn beginning(now: Time) -> i64 {
+    now.timestamp_micros()
 }

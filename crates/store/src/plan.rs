@@ -8,6 +8,7 @@ use sea_orm::DatabaseTransaction;
 
 use crate::commit::{self, Commit};
 use crate::dialect::Dialect;
+use crate::order::Waiting;
 use crate::sql::Sql;
 use crate::{BODIES, CHUNK, Store, StoreError, order};
 
@@ -194,7 +195,8 @@ async fn write_batches(
         }
         if batch.sealed {
             let next = NextOrder::Due(Lane::Submit, now);
-            order::place(dialect, on, batch.id.0, job, next, None, priority).await?;
+            let who = Waiting { entity: batch.id.0, job, priority, now };
+            order::place(dialect, on, who, next, None).await?;
         }
     }
     Ok(())

@@ -42,6 +42,17 @@ pub struct ResultRow {
 }
 
 impl Store {
+    /// What the processor read from the answer to a task, JSON; none where it has no such answer.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn result_of(&self, job: JobId, custom_id: &str) -> Result<Option<String>, StoreError> {
+        let text = "SELECT a.result FROM batch_job_tasks t JOIN answers a ON a.attempt_id = t.attempt_id \
+            WHERE t.batch_job_id = $1 AND t.custom_id = $2";
+        let row = self.sql("result_of", text).id(job.0).text(custom_id).one(&self.connection).await?;
+        row.map_or(Ok(None), |row| row.get("result"))
+    }
+
     /// Tasks of a job after `seq` with their answers, in order; of one state, or of all that ended.
     ///
     /// # Errors

@@ -132,7 +132,11 @@ impl Values<'_> {
     }
 
     pub(crate) fn id(&mut self, id: Uuid) -> &mut Self {
-        let value = self.dialect.id(Some(id));
+        self.id_or_null(Some(id))
+    }
+
+    pub(crate) fn id_or_null(&mut self, id: Option<Uuid>) -> &mut Self {
+        let value = self.dialect.id(id);
         self.bind(value)
     }
 

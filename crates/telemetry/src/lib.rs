@@ -1,5 +1,8 @@
-//! Logs: one line per thing that happened, readable alone, with dotted fields. Prompts, answers and
-//! secrets never.
+//! Logs: one line per thing that happened, readable alone, with dotted fields; and the names of what is
+//! counted. Prompts, answers and secrets never.
+
+/// What is counted, and how it is told.
+pub mod metrics;
 
 use std::fmt;
 use std::io::IsTerminal as _;

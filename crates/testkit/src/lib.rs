@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod database;
+mod fleet;
 mod memory;
 mod postgres;
 mod records;
@@ -13,13 +14,15 @@ mod relay;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub use database::Database;
+pub use fleet::Fleet;
 pub use memory::{Peak, watch_memory};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, postgres_blocking};
 pub use records::write_records;
 pub use relay::{Loss, Relay};
 
@@ -92,6 +95,12 @@ impl Overnight {
         Ran::of(&output)
     }
 
+    /// Runs a command whose standard output is `out`; the run has no output then.
+    pub fn run_into<S: AsRef<OsStr>>(&self, arguments: &[S], out: impl Into<Stdio>) -> Ran {
+        let child = self.command(arguments).stdout(out).stderr(Stdio::piped()).spawn();
+        Ran::of(&child.expect("the binary runs").wait_with_output().expect("it ends"))
+    }
+
     /// Starts a command.
     pub fn spawn<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Child {
         self.command(arguments)
@@ -101,7 +110,7 @@ impl Overnight {
             .expect("the binary runs")
     }
 
-    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().env("HOME", self.folder.path()).env("OVERNIGHT_DATA_DIR", self.data_dir());
         // The path of the folder is not the shell's: relative names are the test's own.
@@ -157,6 +166,16 @@ impl Ran {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}\nstderr: {}", self.stdout, self.stderr))
+    }
+}
+
+/// Waits until something is so; a minute later the test has failed.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -32,6 +32,16 @@ impl Postgres {
     }
 }
 
+/// As [`Postgres::fresh`], outside of a runtime.
+///
+/// # Panics
+/// Where there is no server.
+#[must_use]
+pub fn postgres_blocking() -> Postgres {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(Postgres::fresh())
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);

@@ -24,14 +24,20 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
         Fact::CreateAmbiguous { .. } => None,
         Fact::Looked => rules.looked(),
         Fact::Observed(seen) => rules.observed(seen),
-        Fact::Absent => rules.absent(),
-        Fact::FenceSet => rules.fence(true),
-        Fact::FenceRefused => rules.fence(false),
+        // Word of an upload that is over changes nothing: a newer one may be on its way.
+        Fact::Absent { upload } | Fact::FenceSet { upload } | Fact::FenceRefused { upload }
+            if *upload != batch.upload =>
+        {
+            None
+        }
+        Fact::Absent { .. } => rules.absent(),
+        Fact::FenceSet { .. } => rules.fence(true),
+        Fact::FenceRefused { .. } => rules.fence(false),
         Fact::Collected => rules.collected(),
         Fact::Vanished => rules.lost(Loss::Vanished, "the provider doesn't know it any more"),
         Fact::FilesGone => rules.lost(Loss::FilesGone, "the provider doesn't have a result file any more"),
-        Fact::GaveUp { why } => rules.gave_up(why),
-        Fact::SpareFound { provider_id } => Some(rules.spare(provider_id)),
+        Fact::GaveUp { lane, why } => rules.gave_up(*lane, why),
+        Fact::SpareFound { provider_id, ended } => Some(rules.spare(provider_id, *ended)),
         Fact::CancelRequested => rules.cancel(),
         Fact::Resolved(resolution) => rules.resolved(*resolution),
     }
@@ -106,8 +112,13 @@ impl Rules<'_> {
             BatchState::Open { .. }
             | BatchState::Collecting { .. }
             | BatchState::Collected { .. }
-            | BatchState::Parked(Parked::Provider { .. })
-            | BatchState::Abandoned { provider_id: Some(_) } => None,
+            | BatchState::Parked(Parked::Provider { .. }) => None,
+            // It ended as we knew: its results were gone then, and are gone now.
+            BatchState::Abandoned { .. }
+                if seen.end.is_some() && seen.remote.status == self.batch.remote.status =>
+            {
+                None
+            }
             BatchState::Filling
             | BatchState::Planned
             | BatchState::Creating { .. }
@@ -116,7 +127,7 @@ impl Rules<'_> {
             | BatchState::Fenced { .. }
             | BatchState::Parked(_) => Some(self.opened(seen, self.batch.cancel)),
             // Its lines have gone elsewhere or were called off: what still runs shall stop.
-            BatchState::Refused | BatchState::Cancelled | BatchState::Abandoned { provider_id: None } => {
+            BatchState::Refused | BatchState::Cancelled | BatchState::Abandoned { .. } => {
                 Some(self.opened(seen, true))
             }
         }
@@ -239,22 +250,30 @@ impl Rules<'_> {
         Some(self.parks(Parked::Provider { provider_id: provider_id.clone(), loss }, why.to_owned()))
     }
 
-    /// Only a state in which waiting changes nothing is parked; a create of unknown outcome keeps looking.
-    fn gave_up(&self, why: &str) -> Option<BatchDecision> {
-        match &self.batch.state {
-            BatchState::Planned => Some(self.parks(Parked::Submit, why.to_owned())),
-            _ => self.lost(Loss::Failing, why),
+    /// Only a state in which waiting changes nothing is parked; a create of unknown outcome keeps looking. A
+    /// handler of another lane failed at what is past.
+    fn gave_up(&self, lane: Lane, why: &str) -> Option<BatchDecision> {
+        match (&self.batch.state, lane) {
+            (BatchState::Planned, Lane::Submit) => Some(self.parks(Parked::Submit, why.to_owned())),
+            (BatchState::Open { .. }, Lane::Poll) | (BatchState::Collecting { .. }, Lane::Collect) => {
+                self.lost(Loss::Failing, why)
+            }
+            _ => None,
         }
     }
 
-    fn spare(&self, provider_id: &str) -> BatchDecision {
+    fn spare(&self, provider_id: &str, ended: bool) -> BatchDecision {
         let mut decision = self.becomes(self.batch.state.clone(), NextOrder::Keep);
+        let what = if ended { "it had ended, and was billed" } else { "it was asked to stop" };
         decision.note = Some(format!(
-            "the provider had a second batch of the same requests, {provider_id}, and was asked to cancel it; what it \
-             cost is unknown"
+            "the provider had a second batch of the same requests, {provider_id}: {what}; its cost is not in the sums"
         ));
-        let data =
-            json!({ "job_id": self.batch.job, "batch_id": self.batch.id, "provider_batch_id": provider_id });
+        let data = json!({
+            "job_id": self.batch.job,
+            "batch_id": self.batch.id,
+            "provider_batch_id": provider_id,
+            "ended": ended,
+        });
         let subject = format!("batch/{provider_id}");
         decision.events.push(Event::new(EventType::BatchSpareFound, self.batch.job, subject, "", data));
         decision
@@ -305,7 +324,7 @@ impl Rules<'_> {
             }
             (state, NotCreated) if self.is_doubtful(state) => self.plans_anew(Duration::ZERO),
             (state, GiveUp) if self.is_doubtful(state) => self.abandons(None),
-            (BatchState::Parked(Parked::Submit), TryAgain | NotCreated) => self.plans(Duration::ZERO),
+            (BatchState::Parked(Parked::Submit), TryAgain) => self.plans(Duration::ZERO),
             (BatchState::Parked(Parked::Submit), GiveUp) => {
                 self.ends(BatchState::Cancelled, AttemptEffect::Cancel)
             }

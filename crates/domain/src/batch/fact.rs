@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::End;
-use crate::{ErrorClass, Time};
+use crate::{ErrorClass, Lane, Time};
 
 /// What a stage saw, or what a person said.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +31,21 @@ pub enum Fact {
     Looked,
     /// The provider shows the batch: in the answer to a create or a look, or in its list.
     Observed(Seen),
-    /// A complete walk of the provider's list didn't show it.
-    Absent,
-    /// The input file is deleted.
-    FenceSet,
-    /// The provider won't delete the input file.
-    FenceRefused,
+    /// A complete walk of the provider's list didn't show a batch of this upload.
+    Absent {
+        /// The upload's number.
+        upload: u32,
+    },
+    /// The input file of this upload is deleted.
+    FenceSet {
+        /// The upload's number.
+        upload: u32,
+    },
+    /// The provider won't delete the input file of this upload.
+    FenceRefused {
+        /// The upload's number.
+        upload: u32,
+    },
     /// Every line is matched and stored.
     Collected,
     /// The provider doesn't know the batch, look after look.
@@ -45,13 +54,17 @@ pub enum Fact {
     FilesGone,
     /// A handler failed too often.
     GaveUp {
+        /// The lane of the handler.
+        lane: Lane,
         /// How it failed last.
         why: String,
     },
-    /// The provider has a second batch of the same upload, and was asked to cancel it.
+    /// The provider has a second batch of the same requests.
     SpareFound {
         /// The provider's id of the second one.
         provider_id: String,
+        /// Whether it had ended, and was billed; else it was asked to stop.
+        ended: bool,
     },
     /// Somebody wants it cancelled.
     CancelRequested,

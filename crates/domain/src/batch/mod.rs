@@ -267,6 +267,15 @@ impl Parked {
         }
     }
 
+    /// What a person can decide about it.
+    #[must_use]
+    pub fn resolutions(&self) -> &'static [Resolution] {
+        match self {
+            Self::Create { .. } => &[Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp],
+            Self::Provider { .. } | Self::Submit => &[Resolution::TryAgain, Resolution::GiveUp],
+        }
+    }
+
     /// What waits for a person, and what the person can do.
     #[must_use]
     pub fn hint(&self) -> &'static str {

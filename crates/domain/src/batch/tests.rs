@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::{ErrorClass, JobId, NextOrder};
+use crate::{ErrorClass, JobId, Lane, NextOrder};
 
 const NOW: Time = Time::UNIX_EPOCH;
 
@@ -93,14 +93,16 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("observed completed", seen("completed", Some(End::Completed), None)),
         ("observed failed: bad line", seen("failed", None, Some(lines))),
         ("observed failed: token budget", seen("failed", None, Some(budget))),
-        ("absent", Fact::Absent),
-        ("fence set", Fact::FenceSet),
-        ("fence refused", Fact::FenceRefused),
+        ("absent", Fact::Absent { upload: 1 }),
+        ("fence set", Fact::FenceSet { upload: 1 }),
+        ("fence refused", Fact::FenceRefused { upload: 1 }),
         ("collected", Fact::Collected),
         ("vanished", Fact::Vanished),
         ("files gone", Fact::FilesGone),
-        ("gave up", Fact::GaveUp { why: "no".to_owned() }),
-        ("spare found", Fact::SpareFound { provider_id: "batch_2".to_owned() }),
+        ("gave up submitting", Fact::GaveUp { lane: Lane::Submit, why: "no".to_owned() }),
+        ("gave up polling", Fact::GaveUp { lane: Lane::Poll, why: "no".to_owned() }),
+        ("gave up collecting", Fact::GaveUp { lane: Lane::Collect, why: "no".to_owned() }),
+        ("spare found", Fact::SpareFound { provider_id: "batch_2".to_owned(), ended: false }),
         ("cancel requested", Fact::CancelRequested),
         ("resolved: try again", Fact::Resolved(Resolution::TryAgain)),
         ("resolved: not created", Fact::Resolved(Resolution::NotCreated)),
@@ -194,8 +196,14 @@ fn a_batch_id_is_never_dropped() {
 fn word_of_an_older_upload_changes_nothing() {
     let refusal =
         Refusal { upload: 1, class: ErrorClass::InvalidRequest, message: String::new(), retry_after: None };
-    let words =
-        [Fact::CreateNotSent { upload: 1 }, Fact::CreateAmbiguous { upload: 1 }, Fact::Refused(refusal)];
+    let words = [
+        Fact::CreateNotSent { upload: 1 },
+        Fact::CreateAmbiguous { upload: 1 },
+        Fact::Refused(refusal),
+        Fact::Absent { upload: 1 },
+        Fact::FenceSet { upload: 1 },
+        Fact::FenceRefused { upload: 1 },
+    ];
     for (name, state) in states() {
         for fact in &words {
             let before = Batch { upload: 2, ..batch(state.clone()) };
@@ -211,18 +219,19 @@ fn a_refusal_rests_as_long_as_the_provider_asks() {
         Refusal { upload: 1, class: ErrorClass::RateLimited, message: String::new(), retry_after: asked };
     let before = batch(BatchState::Planned);
     let decision = decide(&before, &Fact::Refused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
-    assert_eq!(decision.order, NextOrder::Due(crate::Lane::Submit, NOW + TimeDelta::seconds(1_200)));
+    assert_eq!(decision.order, NextOrder::Due(Lane::Submit, NOW + TimeDelta::seconds(1_200)));
 }
 
 #[test]
 fn every_parked_batch_has_a_way_out() {
     for (name, state) in states() {
         let BatchState::Parked(parked) = &state else { continue };
-        for resolution in [Resolution::TryAgain, Resolution::GiveUp] {
-            assert!(parked.hint().contains(resolution.as_str()), "{name}: {}", parked.hint());
-            let next =
-                decide(&batch(state.clone()), &Fact::Resolved(resolution), NOW, &policy(UnknownCreate::Park));
-            assert!(next.is_some_and(|decision| decision.batch.state != state), "{name} + {resolution:?}");
+        for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
+            let fact = Fact::Resolved(resolution);
+            let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
+            let moves = next.is_some_and(|decision| decision.batch.state != state);
+            assert_eq!(moves, parked.resolutions().contains(&resolution), "{name} + {resolution:?}");
+            assert_eq!(moves, parked.hint().contains(resolution.as_str()), "{name}: {}", parked.hint());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::{CollectArgs, CollectFormat};
 use crate::commands::status::drive;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, count};
+use crate::output::{Output, count, counted};
 use crate::select;
 use crate::world::Desk;
 
@@ -29,7 +29,11 @@ pub(crate) async fn run(config: &Config, arguments: &CollectArgs, output: &Outpu
         let left = row.job.total - row.ended.ended();
         return Err(Trouble::new(
             Exit::NotFinished,
-            format!("job {job} has not ended: {} of {} tasks are left", count(left), count(row.job.total)),
+            format!(
+                "job {job} has not ended: {} of {} left",
+                count(left),
+                counted(row.job.total, "task", "tasks")
+            ),
         )
         .fix(format!("overnight batch wait {job}, or take what is there with --partial")));
     }
@@ -50,10 +54,11 @@ pub(crate) async fn run(config: &Config, arguments: &CollectArgs, output: &Outpu
     // Where the results themselves go to standard output, the summary mustn't.
     if place != "-" {
         output.result(&document, || {
-            let mut text = format!("{} results written to {place}", count(tally.succeeded));
+            let mut text = format!("{} written to {place}", counted(tally.succeeded, "result", "results"));
             if tally.others > 0 {
                 let file = errors.as_deref().unwrap_or(&place);
-                text.push_str(&format!(", {} tasks that did not succeed to {file}", count(tally.others)));
+                let others = counted(tally.others, "task", "tasks");
+                text.push_str(&format!(", {others} that did not succeed to {file}"));
             }
             text
         });

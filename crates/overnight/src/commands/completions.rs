@@ -5,8 +5,12 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::output::Output;
 
-pub(crate) fn run(shell: Shell) -> Exit {
-    clap_complete::generate(shell, &mut Cli::command(), "overnight", &mut std::io::stdout());
+pub(crate) fn run(shell: Shell, output: &Output) -> Exit {
+    // Into memory first: the generator panics where its reader goes away.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "overnight", &mut script);
+    output.raw(&script);
     Exit::Success
 }

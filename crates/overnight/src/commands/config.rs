@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::{ConfigCommand, Global};
 use crate::config::{Checked, Config, Origin, SETTINGS, Setting, Values};
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, table};
+use crate::output::{Output, counted, len, table};
 
 pub(crate) fn run(command: &ConfigCommand, global: &Global, output: &Output) -> Result<Exit, Trouble> {
     let checked = Config::check(global);
@@ -40,11 +40,12 @@ fn text(checked: &Checked) -> String {
     for warning in &checked.warnings {
         text.push_str(&format!("! {warning}\n"));
     }
-    let (errors, warnings) = (checked.errors.len(), checked.warnings.len());
+    let (errors, warnings) = (len(&checked.errors), len(&checked.warnings));
     text.push_str(&if errors + warnings == 0 {
         format!("✓ {} settings, nothing wrong", SETTINGS.len())
     } else {
-        format!("{errors} errors, {warnings} warnings")
+        let errors = counted(errors, "error", "errors");
+        format!("{errors}, {}", counted(warnings, "warning", "warnings"))
     });
     text
 }

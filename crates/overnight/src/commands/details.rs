@@ -1,6 +1,6 @@
 //! `overnight batch details`: a job with its batches, errors and cost.
 
-use domain::{JobId, Money};
+use domain::{JobId, Money, Parked};
 use serde_json::{Value, json};
 use store::{BatchRow, Store};
 
@@ -38,10 +38,11 @@ pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<E
         text.push_str(&table(&titles, batches.iter().map(batch_row)));
         for (row, parked) in batches.iter().filter_map(|row| Some((row, row.batch.state.parked()?))) {
             text.push_str(&format!(
-                "\n\nbatch {} waits for a person ({}): {}\n  overnight batch resolve {job} try-again|not-created|give-up --batch {}",
+                "\n\nbatch {} waits for a person ({}): {}\n  overnight batch resolve {job} {} --batch {}",
                 row.number,
                 parked.as_str(),
                 parked.hint(),
+                words(parked),
                 row.number
             ));
         }
@@ -95,6 +96,11 @@ fn header(standing: &Standing) -> String {
     text
 }
 
+/// What a person can decide, as the command line takes it.
+fn words(parked: &Parked) -> String {
+    parked.resolutions().iter().map(|resolution| resolution.as_str()).collect::<Vec<_>>().join("|")
+}
+
 fn batch_row(row: &BatchRow) -> Vec<String> {
     vec![
         row.number.to_string(),
@@ -124,7 +130,7 @@ fn batch_document(row: &BatchRow) -> Value {
         "expires_at": remote.expires_at,
         "ended_at": remote.ended_at,
         "last_error": row.last_error,
-        "parked": row.batch.state.parked().map(|parked| json!({ "reason": parked.as_str(), "hint": parked.hint() })),
+        "parked": row.batch.state.parked().map(|parked| json!({ "reason": parked.as_str(), "hint": parked.hint(), "resolutions": words(parked) })),
     })
 }
 

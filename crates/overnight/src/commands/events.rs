@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use pipeline::cloud_event;
 use store::EventRow;
 
 use crate::config::Config;
@@ -25,11 +25,16 @@ pub(crate) async fn run(
         Some(job) => Some(select::job(&desk.store, job).await?),
         None => None,
     };
+    let source = pipeline::source(&desk.store.instance_tag().await?);
     let mut after = None;
     loop {
         let page = desk.store.events(after, job, PAGE).await?;
         for event in &page {
-            output.line(&if output.is_json() { cloud_event(event).to_string() } else { line(event) });
+            output.line(&if output.is_json() {
+                cloud_event(event, &source).to_string()
+            } else {
+                line(event)
+            });
         }
         if let Some(last) = page.last() {
             after = Some((last.created_at, last.id));
@@ -47,23 +52,8 @@ pub(crate) async fn run(
 }
 
 fn line(event: &EventRow) -> String {
-    let outcome = event.data["outcome"].as_str().or(event.data["status"]["to"].as_str()).unwrap_or_default();
+    let outcome = event.data["outcome"].as_str().or(event.data["status"]["to"].as_str());
+    let outcome = outcome.or(event.data["reason"].as_str()).unwrap_or_default();
     let time = event.created_at.format("%Y-%m-%dT%H:%M:%SZ");
     format!("{time} {:<24} {} {outcome}", event.event_type.as_str(), event.subject).trim_end().to_owned()
-}
-
-/// The event in its CloudEvents 1.0 envelope.
-fn cloud_event(event: &EventRow) -> Value {
-    json!({
-        "specversion": "1.0",
-        "id": event.id,
-        "source": "overnight",
-        "type": format!("dev.overnight.{}", event.event_type.as_str()),
-        "subject": event.subject,
-        "time": event.created_at,
-        "datacontenttype": "application/json",
-        "sequence": event.sequence.to_string(),
-        "partitionkey": event.job,
-        "data": event.data,
-    })
 }

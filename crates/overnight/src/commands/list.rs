@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use domain::Time;
 use serde_json::json;
 
+use crate::cli::MOST_LISTED;
 use crate::commands::details::job_document;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
@@ -50,7 +51,8 @@ pub(crate) async fn run(
         let titles = ["JOB", "PROCESSOR", "STATE", "TASKS>", "OK>", "NOT OK>", "COST>", "SAVED>", "AGE>"];
         let mut text = table(&titles, rows);
         if u64::try_from(shown) == Ok(limit) {
-            text.push_str(&format!("\n{shown} shown; more with --limit"));
+            let more = if limit < MOST_LISTED { "more with --limit" } else { "older ones are left out" };
+            text.push_str(&format!("\n{shown} shown; {more}, fewer with --open or --since"));
         }
         text
     });

@@ -5,10 +5,10 @@ use serde_json::json;
 use store::BacklogTask;
 
 use crate::cli::LoadArgs;
-use crate::commands::submit::{Wrong, wrong_records};
+use crate::commands::wrong::{self, Wrong};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, count};
+use crate::output::{Output, count, counted, len};
 use crate::world::Desk;
 
 /// Files stored at a time.
@@ -18,7 +18,7 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
     let files = source::expand(&arguments.files)?;
     // Everything is read before anything is stored: a bad file stores nothing.
     let mut checker = Checker::new();
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<Wrong> = Vec::new();
     let mut good = Vec::with_capacity(files.len());
     for (index, file) in files.iter().enumerate() {
         let checked = source::read(file)
@@ -29,7 +29,10 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
         }
     }
     if !wrong.is_empty() && !arguments.skip_invalid {
-        return Err(wrong_records(&wrong, "load --skip-invalid leaves them out"));
+        return Err(wrong::refused(&wrong, "load --skip-invalid leaves them out"));
+    }
+    if good.is_empty() {
+        return Err(wrong::none_usable(&wrong));
     }
     let desk = Desk::open_to_write(config, "load").await?;
     let mut added = 0;
@@ -43,24 +46,17 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
         }
         desk.store.load_records(records.into_iter().map(pipeline::record_row).collect()).await?;
     }
-    let (loaded, skipped) = (good.len(), wrong.len());
-    let document = json!({ "loaded": loaded, "backlog_added": added, "invalid": wrong });
+    let document = json!({ "loaded": good.len(), "backlog_added": added, "invalid": wrong });
     output.result(&document, || {
-        let mut text = format!("{} records loaded", count(u64::try_from(loaded).unwrap_or(u64::MAX)));
+        let mut text = format!("{} loaded", counted(len(&good), "record", "records"));
         if let Some(agent) = &arguments.backlog {
             text.push_str(&format!(", {} new in the backlog for {agent}", count(added)));
         }
         text
     });
-    report(&wrong, output);
+    wrong::report(&wrong, output);
     desk.store.close().await?;
-    Ok(if skipped > 0 { Exit::JobWithErrors } else { Exit::Success })
-}
-
-pub(crate) fn report(wrong: &[Wrong], output: &Output) {
-    for wrong in wrong {
-        output.note(&format!("left out: {wrong}"));
-    }
+    Ok(if !wrong.is_empty() { Exit::JobWithErrors } else { Exit::Success })
 }
 
 fn backlog_task(record: &Record, agent: &str) -> BacklogTask {

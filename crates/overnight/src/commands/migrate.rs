@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::world::Desk;
 
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Trouble> {
-    let desk = Desk::open_to_write(config, "migrate").await?;
+    let desk = Desk::migrate(config).await?;
     let version = migrations::VERSION;
     output.result(&json!({ "schema_version": version }), || {
         format!("the database has schema version {version}")

@@ -1,6 +1,5 @@
 //! One file a command; here they are told apart.
 
-mod backlog;
 mod cancel;
 mod collect;
 pub(crate) mod completions;
@@ -14,12 +13,16 @@ mod load;
 mod migrate;
 mod processors;
 mod resolve;
+mod schedule;
+mod serve;
 mod status;
 mod submit;
+mod topology;
 mod up;
 mod wait;
+mod wrong;
 
-use crate::cli::{BatchCommand, Command, EventsCommand, ScheduleCommand};
+use crate::cli::{BatchCommand, Command, EventsCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
@@ -29,10 +32,12 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
     let config = &config;
     match command {
         Command::Up => up::run(config, output).await,
+        Command::Serve { role } => serve::run(config, role, output).await,
         Command::Migrate => migrate::run(config, output).await,
+        Command::Topology { command } => topology::run(config, &command, output).await,
         Command::Load(arguments) => load::run(config, &arguments, output).await,
         Command::Batch { command } => batch(config, command, output).await,
-        Command::Schedule { command: ScheduleCommand::Run } => backlog::run(config, output).await,
+        Command::Schedule { command } => schedule::run(config, command, output).await,
         Command::Processor { command } => processors::run(config, &command, output),
         Command::Events { command: EventsCommand::Tail { job, follow } } => {
             events::run(config, job.as_deref(), follow, output).await
@@ -52,7 +57,7 @@ async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Resul
         BatchCommand::Collect(arguments) => collect::run(config, &arguments, output).await,
         BatchCommand::List { open, since, limit } => list::run(config, open, since, limit, output).await,
         BatchCommand::Details { job } => details::run(config, &job, output).await,
-        BatchCommand::Cancel { job } => cancel::run(config, &job, output).await,
+        BatchCommand::Cancel { job, timeout } => cancel::run(config, &job, timeout, output).await,
         BatchCommand::Resolve(arguments) => resolve::run(config, &arguments, output).await,
     }
 }

@@ -12,7 +12,7 @@ use crate::select;
 use crate::world::{Desk, World};
 
 pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Output) -> Result<Exit, Trouble> {
-    let desk = Desk::open_to_write(config, "batch resolve").await?;
+    let desk = Desk::open(config, "batch resolve").await?;
     let job = select::job_to_drive(config, &desk.store, &arguments.job).await?;
     let resolution = arguments.resolution.into();
     let waiting: Vec<BatchRow> = desk
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
         };
         return Err(Trouble::other(what).fix(format!("overnight batch details {job} shows its batches")));
     }
-    let world = World::start(config, desk, false).await?;
+    let world = World::beside(config, desk)?;
     let mut resolved = Vec::new();
     for row in &waiting {
         if pipeline::resolve(&world.context, row.batch.id, resolution).await? {
@@ -49,12 +49,12 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
     });
     output.result(&document, || {
         let lines = batches.iter().filter(now).map(|row| {
-            let word = if resolved.contains(&row.number) { "" } else { " (not a state that this resolves)" };
+            let word = if resolved.contains(&row.number) { "" } else { ": nothing that this decides" };
             format!("batch {} of job {job} is {}{word}", row.number, row.batch.state.as_str())
         });
         let mut lines: Vec<String> = lines.collect();
         if !resolved.is_empty() {
-            lines.push(format!("it goes on with the next command: overnight batch wait {job}"));
+            lines.push(format!("it goes on where the stages run; here: overnight batch wait {job}"));
         }
         lines.join("\n")
     });

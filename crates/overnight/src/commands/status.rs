@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use domain::ShownState;
 use serde_json::json;
 
 use crate::commands::details::job_document;
 use crate::commands::wait::bill;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, when};
+use crate::output::Output;
 use crate::progress::Standing;
 use crate::select;
 use crate::world::{Desk, World};
@@ -31,8 +30,8 @@ pub(crate) async fn run(
     let document = job_document(&desk.store, job).await?;
     output.result(&json!(document), || {
         let mut text = standing.line();
-        if let (ShownState::Held(reason), Some(until)) = (standing.shown, standing.row.hold_until) {
-            text.push_str(&format!("  {} until {}", reason.as_str(), when(until, config.zone)));
+        if let Some(held) = standing.held(config.zone) {
+            text.push_str(&format!("  {held}"));
         }
         if let Some(error) = &standing.row.last_error {
             text.push_str(&format!("\nlast error: {error}"));

@@ -1,72 +1,21 @@
 //! `overnight batch submit`: records checked, counted, accepted, and brought to the provider.
 
-use std::fmt;
 use std::sync::Arc;
 
-use domain::{JobId, Kind, ShownState};
+use domain::{JobId, Kind};
 use pipeline::{Estimate, Intake, Request, Skipped, Source};
 use processor::Processor;
-use serde::Serialize;
 use serde_json::{Value, json};
-use store::Store;
 
 use crate::cli::SubmitArgs;
 use crate::commands::wait;
+use crate::commands::wrong::{self, Wrong};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, bytes, count, money, when};
-use crate::progress::{Until, Watched, watch};
+use crate::output::{Output, bytes, count, counted, len, money, when};
+use crate::progress::{Standing, Until, Watched, watch};
 use crate::select;
 use crate::world::{Desk, World, hold, reach_first};
-
-/// Wrong records named on the terminal; the rest are counted.
-const WRONG_SHOWN: usize = 10;
-
-/// A record that can't be used, for people and programs.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Wrong {
-    pub(crate) place: String,
-    pub(crate) line: Option<usize>,
-    pub(crate) what: String,
-    pub(crate) fix: String,
-}
-
-impl From<source::Invalid> for Wrong {
-    fn from(invalid: source::Invalid) -> Self {
-        Self { place: invalid.path, line: invalid.line, what: invalid.what, fix: invalid.fix }
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.place)?;
-        if let Some(line) = self.line {
-            write!(f, ", line {line}")?;
-        }
-        write!(f, ": {}; {}", self.what, self.fix)
-    }
-}
-
-/// The refusal of wrong records: nothing is stored.
-pub(crate) fn wrong_records(wrong: &[Wrong], way_out: &str) -> Trouble {
-    let what = match wrong {
-        [one] => one.to_string(),
-        _ => format!(
-            "{} records can't be used, and nothing was stored",
-            count(u64::try_from(wrong.len()).unwrap_or(u64::MAX))
-        ),
-    };
-    let mut trouble = Trouble::usage(what).fix(format!("correct them; {way_out}"));
-    if wrong.len() > 1 {
-        for one in wrong.iter().take(WRONG_SHOWN) {
-            trouble = trouble.why(one.to_string());
-        }
-        if wrong.len() > WRONG_SHOWN {
-            trouble = trouble.why(format!("and {} more", wrong.len() - WRONG_SHOWN));
-        }
-    }
-    trouble
-}
 
 pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
     let processor = select::processor(config, &arguments.processor, arguments.model.as_deref())?;
@@ -87,14 +36,18 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     // A backlog task that is pending is wanted, whatever was answered before.
     let again = arguments.again || !arguments.task_ids.is_empty();
     let request = Request { again, ..request };
-    let checked = check(&desk.store, &request, arguments.skip_invalid, output).await?;
+    let checked = Intake::check(&desk.store, &request).await?;
+    let wrong = wrong_of(&checked);
+    if !wrong.is_empty() && arguments.skip_invalid && !has_usable(&checked) {
+        return Err(wrong::none_usable(&wrong));
+    }
+    leave_out(&wrong, arguments.skip_invalid, output)?;
     if arguments.dry_run {
         dry_run(config, &request, &checked, output);
         return Ok(Exit::Success);
     }
-    let left_out = !checked.invalid.is_empty();
     let exit = accept_and_drive(config, desk, &request, &checked, arguments.wait, output).await?;
-    Ok(if exit == Exit::Success && left_out { Exit::JobWithErrors } else { exit })
+    Ok(if exit == Exit::Success && !wrong.is_empty() { Exit::JobWithErrors } else { exit })
 }
 
 fn unknown_kind(kind: &str) -> Trouble {
@@ -138,20 +91,22 @@ async fn backlog(desk: &Desk, ids: &[String]) -> Result<Source, Trouble> {
     Ok(Source::Backlog(found.into_iter().map(|(task, _)| task).collect()))
 }
 
-/// Checks every record; wrong ones end the command, unless they are to be left out.
-pub(crate) async fn check(
-    store: &Store,
-    request: &Request,
-    skip_invalid: bool,
-    output: &Output,
-) -> Result<Intake, Trouble> {
-    let checked = Intake::check(store, request).await?;
-    let wrong: Vec<Wrong> = checked.invalid.iter().cloned().map(Wrong::from).collect();
+/// Wrong records end the command, unless they are to be left out.
+fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) -> Result<(), Trouble> {
     if !wrong.is_empty() && !skip_invalid {
-        return Err(wrong_records(&wrong, "or leave them out with --skip-invalid"));
+        return Err(wrong::refused(wrong, "or leave them out with --skip-invalid"));
     }
-    super::load::report(&wrong, output);
-    Ok(checked)
+    wrong::report(wrong, output);
+    Ok(())
+}
+
+fn wrong_of(checked: &Intake) -> Vec<Wrong> {
+    checked.invalid.iter().cloned().map(Wrong::from).collect()
+}
+
+/// Whether a record is left that can be used, be it known or new.
+fn has_usable(checked: &Intake) -> bool {
+    checked.estimate.requests + checked.skipped.total() > 0
 }
 
 /// Accepts what was checked, and runs the stages until the job is where it should be.
@@ -170,28 +125,31 @@ pub(crate) async fn accept_and_drive(
     }
     reach_first(config).await?;
     let accepted = checked.accept(&desk.store, request).await?;
-    // What is held for a person is not waited for.
-    let wait = wait && request.hold.is_none();
-    let until = if wait { Until::Ended } else { Until::Submitted };
+    // What is held is not waited for.
+    let until = if wait && request.hold.is_none() { Until::Ended } else { Until::Submitted };
     if !output.is_json() {
         output.note(&format!("{} accepted: {}", accepted.job, summary(&checked.estimate, &checked.skipped)));
     }
     let world = World::start(config, desk, false).await?;
     let watched = watch(&world.context.store, accepted.job, until, None, output).await?;
     let desk = world.stop().await?;
-    let exit = if wait {
+    let exit = if until == Until::Ended {
         wait::conclude(&desk, accepted.job, &watched, output).await?
     } else {
         submitted(config, &desk, accepted.job, &watched, output).await?
     };
+    if wait {
+        wait::held_for_good(&desk, accepted.job).await?;
+    }
     desk.store.close().await?;
     Ok(exit)
 }
 
 fn summary(estimate: &Estimate, skipped: &Skipped) -> String {
-    let mut text = format!("{} tasks in {} batches", count(estimate.requests), estimate.batches.len());
+    let tasks = counted(estimate.requests, "task", "tasks");
+    let mut text = format!("{tasks} in {}", counted(len(&estimate.batches), "batch", "batches"));
     if skipped.total() > 0 {
-        text.push_str(&format!(", {} known ones left out", count(skipped.total())));
+        text.push_str(&format!(", {} left out", counted(skipped.total(), "known one", "known ones")));
     }
     text
 }
@@ -199,7 +157,6 @@ fn summary(estimate: &Estimate, skipped: &Skipped) -> String {
 /// Everything is known: says by which jobs.
 fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
     let skipped = &checked.skipped;
-    let name = &request.processor.definition().name;
     let by_job = |jobs: &std::collections::BTreeMap<JobId, u64>| -> Vec<Value> {
         jobs.iter().map(|(job, count)| json!({ "job_id": job, "count": count })).collect()
     };
@@ -209,20 +166,26 @@ fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
         "answered": by_job(&skipped.answered),
         "on_their_way": by_job(&skipped.on_their_way),
     });
-    output.result(&document, || {
-        let mut text =
-            format!("nothing to submit: all {} records are known to {name}\n", count(skipped.total()));
-        for (job, number) in &skipped.answered {
-            text.push_str(&format!("  {} answered by job {job}\n", count(*number)));
-        }
-        for (job, number) in &skipped.on_their_way {
-            text.push_str(&format!("  {} on their way in job {job}\n", count(*number)));
-        }
-        if !skipped.answered.is_empty() {
-            text.push_str("submit with --again to ask for new answers");
-        }
-        text
-    });
+    output.result(&document, || nothing_new_text(request, skipped));
+}
+
+fn nothing_new_text(request: &Request, skipped: &Skipped) -> String {
+    let name = &request.processor.definition().name;
+    let known = match skipped.total() {
+        1 => "the one record is known".to_owned(),
+        number => format!("all {} records are known", count(number)),
+    };
+    let mut text = format!("nothing to submit: {known} to {name}\n");
+    for (job, number) in &skipped.answered {
+        text.push_str(&format!("  {} answered by job {job}\n", count(*number)));
+    }
+    for (job, number) in &skipped.on_their_way {
+        text.push_str(&format!("  {} on the way in job {job}\n", count(*number)));
+    }
+    if !skipped.answered.is_empty() {
+        text.push_str("submit with --again to ask for new answers\n");
+    }
+    text
 }
 
 async fn submitted(
@@ -232,21 +195,18 @@ async fn submitted(
     watched: &Watched,
     output: &Output,
 ) -> Result<Exit, Trouble> {
-    let (row, shown, batches) = desk.store.job_shown(job).await?;
+    let standing = Standing::of(&desk.store, job).await?;
     let document = json!({
         "job_id": job,
-        "state": shown.as_str(),
-        "tasks": row.job.total,
-        "batches": batches.total(),
-        "hold_until": row.hold_until,
+        "state": standing.shown.as_str(),
+        "tasks": standing.row.job.total,
+        "batches": standing.batches.total(),
+        "hold_until": standing.row.hold_until,
     });
     output.result(&document, || {
-        let mut text = match (shown, row.hold_until) {
-            (ShownState::Held(_), Some(until)) => {
-                format!("job {job} is held until {}\n", when(until, config.zone))
-            }
-            (ShownState::Held(reason), None) => format!("job {job} is held: {}\n", reason.as_str()),
-            _ => format!("job {job} is {}\n", shown.as_str()),
+        let mut text = match standing.held(config.zone) {
+            Some(held) => format!("job {job} is held {held}\n"),
+            None => format!("job {job} is {}\n", standing.shown.as_str()),
         };
         text.push_str(&format!("  follow   overnight batch wait {job}\n"));
         text.push_str(&format!("  collect  overnight batch collect {job}"));
@@ -283,12 +243,15 @@ fn dry_run(config: &Config, request: &Request, checked: &Intake, output: &Output
 
 fn dry_run_text(config: &Config, request: &Request, checked: &Intake) -> String {
     let estimate = &checked.estimate;
+    if estimate.requests == 0 {
+        return nothing_new_text(request, &checked.skipped) + "Nothing was stored or sent.";
+    }
     let known = checked.skipped.total();
-    let invalid = u64::try_from(checked.invalid.len()).unwrap_or(u64::MAX);
+    let invalid = len(&checked.invalid);
     let sizes: Vec<String> = estimate.batches.iter().map(|size| count(u64::from(*size))).collect();
     let mut text = format!(
-        "Checked   {} records: {} to submit, {} known, {} unusable\n",
-        count(estimate.requests + known + invalid),
+        "Checked   {}: {} to submit, {} known, {} unusable\n",
+        counted(estimate.requests + known + invalid, "record", "records"),
         count(estimate.requests),
         count(known),
         count(invalid)

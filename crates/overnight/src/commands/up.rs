@@ -1,16 +1,22 @@
 //! `overnight up`: everything in one process, until somebody stops it.
 
-use domain::Time;
+use pipeline::{Context, Said, TickerError};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 
-use crate::commands::backlog;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::Output;
-use crate::world::{Desk, World, tonight};
+use crate::output::{Output, count};
+use crate::world::{Desk, World, night};
 
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Trouble> {
+    if config.is_fleet() {
+        return Err(Trouble::config("up runs everything in one process, and QUEUE_URL names a broker").fix(
+            "run the roles: overnight serve scheduler, submitter, poller and gateway; or leave QUEUE_URL out",
+        ));
+    }
     let desk = Desk::open(config, "up").await?;
     let world = World::start(config, desk, true).await?;
     let gateway = world.gateway.as_ref().map(gateway::Running::base_url);
@@ -30,38 +36,60 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
         text.push_str("\n  stop     Ctrl-C");
         text
     });
+    // Listened for before the clock begins, so that no signal finds it half-way through a night.
     let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::other)?;
-    loop {
-        let night = tonight(config)?;
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => break,
-            _ = terminate.recv() => break,
-            () = until(&world, night) => nightly(config, &world, output).await,
-        }
+    let stop = CancellationToken::new();
+    let mut clock = start_clock(config, &world.context, &stop, output)?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        ended = &mut clock => return clock_stopped(ended),
     }
     output.note("stopping: what is in hand is finished");
+    stop.cancel();
+    let ended = clock.await;
     world.stop().await?.store.close().await?;
-    Ok(Exit::Success)
+    clock_stopped(ended)
 }
 
-/// Sleeps in short steps by the wall clock: one long sleep would not notice a suspended machine or a
-/// clock that is set.
-async fn until(world: &World, night: Time) {
-    while world.context.store.clock().now() < night {
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    }
-}
+/// The clock at work.
+pub(crate) type Clock = JoinHandle<Result<(), TickerError>>;
 
-/// A night: the backlog becomes jobs. A night that fails is told, and the next one comes.
-async fn nightly(config: &Config, world: &World, output: &Output) {
-    if !config.auto_overnight {
-        return;
-    }
-    match backlog::collect(config, &world.desk.store, output).await {
-        Ok(jobs) => {
-            output.note(&format!("the night has begun: {} jobs", jobs.len()));
-            world.context.ring();
+/// The clock: at each night the backlog becomes jobs.
+pub(crate) fn start_clock(
+    config: &Config,
+    context: &Context,
+    stop: &CancellationToken,
+    output: &Output,
+) -> Result<Clock, Trouble> {
+    let (night, context, output) = (night(config)?, context.clone(), output.clone());
+    let said = {
+        let context = context.clone();
+        move |said| {
+            tell(&said, &output);
+            context.ring();
         }
-        Err(trouble) => output.trouble(&trouble),
+    };
+    Ok(tokio::spawn(pipeline::keep_time(context.store, night, stop.clone(), said)))
+}
+
+pub(crate) fn clock_stopped(ended: Result<Result<(), TickerError>, JoinError>) -> Result<Exit, Trouble> {
+    match ended {
+        Ok(Ok(())) => Ok(Exit::Success),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Trouble::other("the clock panicked; this is a bug")),
+    }
+}
+
+fn tell(said: &Said, output: &Output) {
+    match said {
+        Said::Trouble(why) => output.note(&format!("the clock: {why}; it tries again")),
+        Said::Ran(ran) => {
+            ran.notes.iter().for_each(|note| output.note(note));
+            let run = &ran.run;
+            let (name, date, jobs) = (&run.schedule, run.slot_date, count(run.jobs));
+            let (tasks, left) = (count(run.tasks), count(run.left));
+            output.note(&format!("{name}, night of {date}: {jobs} jobs, {tasks} tasks, {left} left"));
+        }
     }
 }

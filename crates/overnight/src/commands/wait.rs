@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::commands::details::job_document;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, count, table};
-use crate::progress::{Until, Watched, watch};
+use crate::output::{Output, count, counted, table};
+use crate::progress::{Standing, Until, Watched, watch};
 use crate::select;
 use crate::world::{Desk, World};
 
@@ -21,6 +21,14 @@ pub(crate) async fn run(
 ) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "batch wait").await?;
     let job = select::job_to_drive(config, &desk.store, job).await?;
+    // With the setting on, whoever does the work lets such a job go when it starts.
+    if desk.is_elsewhere() || !config.enabled {
+        held_for_good(&desk, job).await?;
+    }
+    let standing = Standing::of(&desk.store, job).await?;
+    if let Some(held) = standing.held(config.zone).filter(|_| !output.is_json()) {
+        output.note(&format!("job {job} is held {held}"));
+    }
     // Where another process does the work, this one only looks.
     let (desk, watched) = if desk.is_elsewhere() {
         let watched = watch(&desk.store, job, Until::Ended, Some(timeout), output).await?;
@@ -33,6 +41,17 @@ pub(crate) async fn run(
     let exit = conclude(&desk, job, &watched, output).await?;
     desk.store.close().await?;
     Ok(exit)
+}
+
+/// Refuses to wait for a job that no time lets go.
+pub(crate) async fn held_for_good(desk: &Desk, job: JobId) -> Result<(), Trouble> {
+    let standing = Standing::of(&desk.store, job).await?;
+    if !standing.is_held_for_good() {
+        return Ok(());
+    }
+    Err(Trouble::new(Exit::NotFinished, format!("job {job} is held because ENABLE_BATCH_API is off"))
+        .why("no time ends that: it waits for the setting")
+        .fix(format!("set ENABLE_BATCH_API=true, then overnight batch wait {job}")))
 }
 
 /// Says how it ended.
@@ -105,8 +124,10 @@ pub(crate) fn bill(row: &store::JobRow) -> String {
     let answers = row.ended.ended();
     if row.unpriced > 0 && row.cost == Money(0) {
         return format!(
-            "cost unknown: no known price for {} of {} answers ({})",
-            row.unpriced, answers, row.model
+            "cost unknown: no known price for {} of {} ({})",
+            count(row.unpriced),
+            counted(answers, "answer", "answers"),
+            row.model
         );
     }
     let saved = row.cost.saved_of(row.normal_cost);
@@ -115,7 +136,8 @@ pub(crate) fn bill(row: &store::JobRow) -> String {
     let mut text =
         format!("cost {}   normal {}   saved {} ({percent:.0} %)", row.cost, row.normal_cost, saved);
     if row.unpriced > 0 {
-        text.push_str(&format!("   {} answers of unknown cost are not in the sum", row.unpriced));
+        let unknown = counted(row.unpriced, "answer", "answers");
+        text.push_str(&format!("   not in the sum: {unknown} of unknown cost"));
     }
     if row.provider == "sim" {
         text.push_str("\nthe model is simulated: nothing was paid");

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use domain::{Limits, PriceFile, PriceTable, SettleWindow, UnknownCreate};
+use domain::{Clock, Limits, PriceFile, PriceTable, SettleWindow, UnknownCreate};
 use openai::ApiKey;
 use pipeline::Provider;
 use store::SettleRules;
@@ -26,6 +26,13 @@ pub(crate) use settings::{SETTINGS, Setting};
 /// The built-in price table.
 const PRICES: &str = include_str!("../../prices.toml");
 
+/// Largest answer inside an event: a page of events stays below what a broker likes.
+const MOST_INLINE: u64 = 65_536;
+/// The queue inside the process.
+const MEMORY: &str = "memory:";
+const BROKERS: [&str; 2] = ["amqp://", "amqps://"];
+const DATABASES: [&str; 3] = ["sqlite:", "postgres://", "postgresql://"];
+
 /// The configuration in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -38,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) rules: SettleRules,
     pub(crate) retry_tonight: bool,
     pub(crate) overnight_max_tasks: u64,
+    pub(crate) catchup: Duration,
     pub(crate) prices: PriceTable,
     pub(crate) unknown: UnknownCreate,
     pub(crate) create_within: Duration,
@@ -46,6 +54,14 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) processors_dir: PathBuf,
     pub(crate) database_url: String,
+    pub(crate) queue_url: String,
+    pub(crate) queue_prefix: String,
+    pub(crate) claim_lease: Duration,
+    pub(crate) admin_addr: Option<SocketAddr>,
+    pub(crate) admin_token: Option<String>,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) inline_result_bytes: u64,
+    pub(crate) gateway_url: Option<Url>,
     pub(crate) gateway_addr: SocketAddr,
     pub(crate) gateway_api_key: Option<String>,
     pub(crate) sim: gateway::SimConfig,
@@ -55,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) openai_project: Option<String>,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
+    pub(crate) clock: Clock,
     pub(crate) crash: Option<String>,
 }
 
@@ -98,7 +115,17 @@ impl Config {
                 "BATCH_POLL_INTERVAL_MS: below 10000 is unkind to the provider's rate limits".to_owned(),
             );
         }
+        if !self.clock.offset().is_zero() {
+            let seconds = self.clock.offset().num_seconds();
+            warnings
+                .push(format!("OVERNIGHT_CLOCK_OFFSET: the clock runs {seconds} s ahead; for tests only"));
+        }
         warnings
+    }
+
+    /// Whether processes of their own run the stages, told by a broker.
+    pub(crate) fn is_fleet(&self) -> bool {
+        self.queue_url != MEMORY
     }
 
     pub(crate) fn database_path(&self) -> Option<&Path> {
@@ -134,14 +161,23 @@ impl Reader<'_> {
         let auto_overnight = self.parsed(name::BATCH_AUTO_OVERNIGHT);
         let zone = self.zone(environment);
         let overnight_max_tasks = self.number(name::BATCH_OVERNIGHT_MAX_TASKS, 1, 1_000_000);
+        let catchup = self.number(name::BATCH_CATCHUP_MINUTES, 0, 100_000);
         let prices = self.prices();
         let database_url = self.database_url(&data_dir);
+        let queue_url = self.queue_url();
+        let queue_prefix = self.text(name::QUEUE_PREFIX);
+        let claim_lease_ms = self.number(name::CLAIM_LEASE_MS, 1_000, 600_000);
+        let admin_addr = self.optional(name::ADMIN_ADDR);
+        let public_url = self.optional(name::PUBLIC_URL);
+        let inline_result_bytes = self.number(name::EVENTS_INLINE_RESULT_MAX_BYTES, 0, MOST_INLINE);
+        let gateway_url = self.optional(name::GATEWAY_URL);
         let gateway_addr = self.parsed(name::GATEWAY_ADDR);
         let sim = self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default());
         let openai_url = self.parsed(name::OPENAI_BASE_URL);
         let openai_key = self.openai_key(simulated);
         let log_filter = self.text(name::LOG_LEVEL);
         let log_format = self.log_format();
+        let clock = self.parsed(name::OVERNIGHT_CLOCK_OFFSET);
         let crash = self.crash();
         let retry = self.choice(name::BATCH_RETRY, &["now", "tonight"]);
         let retry_paid: Option<bool> = self.parsed(name::BATCH_RETRY_PAID);
@@ -155,12 +191,21 @@ impl Reader<'_> {
             rules: SettleRules { max_attempts: u32::try_from(attempts?).ok()?, retry_paid: retry_paid? },
             retry_tonight: retry? == "tonight",
             overnight_max_tasks: overnight_max_tasks?,
+            catchup: Duration::from_secs(catchup? * 60),
             prices: prices?,
             unknown: unknown?,
             create_within: Duration::from_millis(timeout_ms?),
             settle: SettleWindow { looks: 3, over: Duration::from_millis(settle_ms?) },
             provider: provider?,
             database_url: database_url?,
+            queue_url: queue_url?,
+            queue_prefix: queue_prefix?,
+            claim_lease: Duration::from_millis(claim_lease_ms?),
+            admin_addr: admin_addr?,
+            admin_token: self.text(name::ADMIN_TOKEN),
+            public_url: public_url?,
+            inline_result_bytes: inline_result_bytes?,
+            gateway_url: gateway_url?,
             processors_dir: PathBuf::from(self.text(name::OVERNIGHT_PROCESSORS_DIR)?),
             gateway_addr: gateway_addr?,
             gateway_api_key: self.text(name::GATEWAY_API_KEY),
@@ -171,11 +216,27 @@ impl Reader<'_> {
             openai_project: self.text(name::OPENAI_PROJECT_ID),
             log_filter: log_filter?,
             log_format: log_format?,
+            clock: clock?,
             crash: crash?,
             data_dir,
         };
         self.beyond_loopback(&config);
+        if config.is_fleet() && config.database_path().is_some() {
+            self.wrong(
+                name::QUEUE_URL,
+                "several processes share the database: set DATABASE_URL to a postgres: URL",
+            );
+        }
         self.errors.is_empty().then_some(config)
+    }
+
+    fn queue_url(&mut self) -> Option<String> {
+        let url = self.text(name::QUEUE_URL)?;
+        if url == MEMORY || BROKERS.iter().any(|scheme| url.starts_with(scheme)) {
+            return Some(url);
+        }
+        self.wrong(name::QUEUE_URL, "take memory: or an amqp: or amqps: URL");
+        None
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -206,6 +267,15 @@ impl Reader<'_> {
         T::Err: std::fmt::Display,
     {
         if self.values.contains_key(name) { self.parsed(name) } else { Some(default) }
+    }
+
+    /// A value that may be unset.
+    fn optional<T>(&mut self, name: &'static str) -> Option<Option<T>>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        if self.values.contains_key(name) { self.parsed(name).map(Some) } else { Some(None) }
     }
 
     fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
@@ -268,10 +338,10 @@ impl Reader<'_> {
         let Some(url) = self.text(name::DATABASE_URL) else {
             return Some(format!("sqlite://{}?mode=rwc", data_dir.join("overnight.db").display()));
         };
-        if url.starts_with("sqlite:") {
+        if DATABASES.iter().any(|scheme| url.starts_with(scheme)) {
             return Some(url);
         }
-        self.wrong(name::DATABASE_URL, "take a sqlite: URL");
+        self.wrong(name::DATABASE_URL, "take a sqlite: or postgres: URL");
         None
     }
 
@@ -307,6 +377,9 @@ impl Reader<'_> {
     fn beyond_loopback(&mut self, config: &Config) {
         if !config.gateway_addr.ip().is_loopback() && config.gateway_api_key.is_none() {
             self.wrong(name::GATEWAY_ADDR, "beyond loopback the gateway demands GATEWAY_API_KEY");
+        }
+        if config.admin_addr.is_some_and(|addr| !addr.ip().is_loopback()) && config.admin_token.is_none() {
+            self.wrong(name::ADMIN_ADDR, "beyond loopback /metrics demands ADMIN_TOKEN");
         }
     }
 }

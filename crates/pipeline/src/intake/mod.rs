@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::source::Invalid;
-use ::store::{Accepted, BacklogTask, NewJob, NewTask, Store, StoreError};
+use ::store::{Accepted, BacklogTask, NewJob, NewTask, RunPart, Store, StoreError};
 use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
 use processor::Processor;
 
@@ -163,11 +163,27 @@ impl Intake {
         }
     }
 
+    /// Places in the source that would be submitted, in order.
+    pub(crate) fn selected(&self) -> impl Iterator<Item = usize> {
+        self.selected.iter().map(|place| usize::try_from(*place).unwrap_or(usize::MAX))
+    }
+
     /// Accepts what the check selected as a job, all or none.
     ///
     /// # Errors
     /// A database that fails, or a record that changed since the check: nothing is stored.
     pub async fn accept(&self, store: &Store, request: &Request) -> Result<Outcome, IntakeError> {
+        self.accept_as(store, request, request.kind.priority(), None).await
+    }
+
+    /// The same as a job of a run of a schedule, counted there in the same transaction.
+    pub(crate) async fn accept_as(
+        &self,
+        store: &Store,
+        request: &Request,
+        priority: i32,
+        run: Option<RunPart>,
+    ) -> Result<Outcome, IntakeError> {
         let clock = store.clock();
         let id = JobId(clock.new_id());
         let definition = request.processor.definition();
@@ -182,8 +198,9 @@ impl Intake {
             model: request.processor.model().to_owned(),
             endpoint: request.processor.endpoint().to_owned(),
             source: request.label.clone(),
-            priority: request.kind.priority(),
+            priority,
             prices_of: request.prices.date.clone(),
+            run,
         });
         for places in self.selected.chunks(PART) {
             let items = read_selected(request, places).await?;

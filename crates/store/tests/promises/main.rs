@@ -10,8 +10,8 @@ use domain::{
     decide_job,
 };
 use store::{
-    Accepted, BacklogTask, Commit, DueOrder, Find, NewJob, NewTask, PlanChunk, PlannedBatch, PlannedLine,
-    RecordRow, Release, SettleRules, SettledLine, Store, Usage,
+    Accepted, Backlog, BacklogTask, Commit, DueOrder, Find, NewJob, NewTask, PlanChunk, PlannedBatch,
+    PlannedLine, RecordRow, Release, SettleRules, SettledLine, Store, Usage,
 };
 
 use database::Fresh;
@@ -60,6 +60,8 @@ promises! {
     a_batch_that_waits_for_nobody_is_given_its_order_again,
     an_answer_that_comes_after_a_cancel_is_kept_and_billed,
     a_batch_that_waits_for_a_person_tells_its_job_why,
+    a_lease_has_one_holder_at_a_time,
+    an_event_is_published_until_it_is_marked,
 }
 
 const SIM: &str = "sim";
@@ -96,6 +98,7 @@ fn new_job(store: &Store) -> NewJob {
         source: "a test".to_owned(),
         priority: 30,
         prices_of: "2026-11-23".to_owned(),
+        run: None,
     }
 }
 
@@ -194,8 +197,8 @@ async fn a_dropped_caller_loses_nobodys_write(database: Fresh) {
     }
     // Another connection sees every write that was answered, and nobody is stuck in a transaction.
     let other = database.open().await;
-    let there = other.pending_backlog(None, 1_000).await.unwrap();
-    let answered = there.iter().filter(|task| task.id.len() == 5).count();
+    let there = other.pending_backlog(&Backlog::Rest, None, 1_000).await.unwrap();
+    let answered = there.iter().filter(|(task, _)| task.id.len() == 5).count();
     assert_eq!(answered, 50);
 }
 
@@ -242,7 +245,7 @@ async fn a_doubled_message_finds_nothing_to_do(database: Fresh) {
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // Nor does the relay look before the claim can have run out.
     let next = store.next_send(SIM).await.unwrap().unwrap();
-    assert!(next > store.clock().now() + chrono::TimeDelta::seconds(50));
+    assert!(next > Duration::from_secs(50));
 }
 
 async fn a_message_of_an_older_order_finds_nothing_to_do(database: Fresh) {
@@ -283,10 +286,13 @@ async fn a_lost_message_comes_back(database: Fresh) {
     let store = database.open().await;
     accept(&store, new_job(&store), 1..=1).await;
     let sent = due(&store, Lane::Plan).await;
-    store.put_off(&sent).await.unwrap();
+    assert_eq!(store.put_off(sent.clone()).await.unwrap(), sent);
+    // Of several relays, one sends it.
+    assert_eq!(store.put_off(sent).await.unwrap(), []);
+    assert_eq!(store.unclaimed(Lane::Plan, SIM).await.unwrap(), 1);
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // It is not gone: it has a time at which it is sent again, and a restart doesn't wait for it.
-    assert!(store.next_send(SIM).await.unwrap().unwrap() > store.clock().now());
+    assert!(store.next_send(SIM).await.unwrap().unwrap() > Duration::ZERO);
     store.forget_claims().await.unwrap();
     assert_eq!(due(&store, Lane::Plan).await.len(), 1);
 }
@@ -411,6 +417,10 @@ async fn a_job_is_found_by_the_beginning_of_its_id(database: Fresh) {
     assert_eq!(store.find_job("%").await.unwrap(), Find::None(vec![job]));
     let other = accept(&store, new_job(&store), 2..=2).await;
     assert_eq!(store.find_job(&job.to_string()[..8]).await.unwrap(), Find::Many(vec![job, other]));
+    // One letter off: the one that begins like it comes first, and alone.
+    let mut typed = job.to_string();
+    typed.replace_range(35.., if typed.ends_with('0') { "1" } else { "0" });
+    assert_eq!(store.find_job(&typed).await.unwrap(), Find::None(vec![job]));
 }
 
 async fn a_claim_that_was_answered_renews_nothing(database: Fresh) {
@@ -419,7 +429,7 @@ async fn a_claim_that_was_answered_renews_nothing(database: Fresh) {
     let held = claim(&store, Lane::Plan).await;
     assert_eq!(plan_with(&store, job, held).await.unwrap(), Commit::Done);
     assert!(!store.renew(&held, LEASE).await.unwrap(), "the next order is nobody's");
-    assert_eq!(store.next_send(SIM).await.unwrap().map(|at| at <= store.clock().now()), Some(true));
+    assert_eq!(store.next_send(SIM).await.unwrap(), Some(Duration::ZERO));
 }
 
 async fn outages_are_counted_apart_from_failures(database: Fresh) {
@@ -446,8 +456,8 @@ async fn what_rests_before_a_submit_is_due_after_a_start(database: Fresh) {
     let later = store.clock().now() + chrono::TimeDelta::hours(1);
     store.release(&held, Release::Later(later)).await.unwrap();
     assert_eq!(store.due_orders(Lane::Submit, SIM, 10).await.unwrap(), []);
-    assert_eq!(store.wake_submits("openai").await.unwrap(), 0);
-    assert_eq!(store.wake_submits(SIM).await.unwrap(), 1);
+    assert_eq!(store.wake("openai").await.unwrap(), 0);
+    assert_eq!(store.wake(SIM).await.unwrap(), 1);
     assert_eq!(due(&store, Lane::Submit).await.len(), 1);
 }
 
@@ -485,7 +495,12 @@ async fn an_answer_that_comes_after_a_cancel_is_kept_and_billed(database: Fresh)
     };
     let tally = store.settle_lines(row.batch.id, job, vec![line()], rules).await.unwrap();
     assert_eq!((tally.late, tally.settled, tally.repeated), (1, 0, 0));
-    // A chunk that is repeated after a crash is not billed again.
+    // A chunk that is repeated after a crash, or read by two at once, is not billed again.
+    let twice = tokio::join!(
+        store.settle_lines(row.batch.id, job, vec![line()], rules),
+        store.settle_lines(row.batch.id, job, vec![line()], rules)
+    );
+    assert_eq!((twice.0.unwrap().late, twice.1.unwrap().late), (0, 0));
     let again = store.settle_lines(row.batch.id, job, vec![line()], rules).await.unwrap();
     assert_eq!((again.late, again.repeated), (0, 1));
     let row = store.job(job).await.unwrap();
@@ -508,11 +523,37 @@ async fn a_batch_that_waits_for_a_person_tells_its_job_why(database: Fresh) {
         (batch.last_error, store.job(job).await.unwrap().last_error)
     };
     let why = || Some("no disk".to_owned());
-    assert_eq!(tell(Fact::GaveUp { why: "no disk".to_owned() }).await, (why(), why()));
-    assert_eq!(tell(Fact::Resolved(Resolution::TryAgain)).await, (None, why()));
+    assert_eq!(tell(Fact::GaveUp { lane: Lane::Submit, why: "no disk".to_owned() }).await, (why(), why()));
+    assert_eq!(tell(Fact::Resolved(Resolution::TryAgain)).await, (None, None), "it gets on");
     let seen =
         Seen { provider_id: "batch_1".to_owned(), end: None, refusal: None, remote: Remote::default() };
-    assert_eq!(tell(Fact::Observed(seen)).await, (None, None), "it gets on");
+    assert_eq!(tell(Fact::Observed(seen)).await, (None, None));
+}
+
+async fn an_event_is_published_until_it_is_marked(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=3).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let batch = store.batches(job).await.unwrap()[0].batch.id;
+    let rules = SettleRules { max_attempts: 3, retry_paid: false };
+    let _ = store.settle_missing(batch, job, rules).await.unwrap();
+    let waiting = store.unpublished_events(100).await.unwrap();
+    let sequence: Vec<_> = waiting.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequence, (1..=sequence.len() as u64).collect::<Vec<_>>());
+    let first: Vec<_> = waiting[..2].iter().map(|event| event.id).collect();
+    store.mark_published(&first).await.unwrap();
+    let left = store.unpublished_events(100).await.unwrap();
+    assert_eq!(left.len(), waiting.len() - 2);
+    assert!(left.iter().all(|event| !first.contains(&event.id)));
+}
+
+async fn a_lease_has_one_holder_at_a_time(database: Fresh) {
+    let store = database.open().await;
+    let (one, other) = (store.clock().new_id(), store.clock().new_id());
+    assert!(store.take_lease("events", one, LEASE).await.unwrap());
+    assert!(!store.take_lease("events", other, LEASE).await.unwrap());
+    assert!(store.take_lease("events", one, Duration::ZERO).await.unwrap(), "its holder renews it");
+    assert!(store.take_lease("events", other, LEASE).await.unwrap(), "it has run out");
 }
 
 fn batch_policy() -> Policy {

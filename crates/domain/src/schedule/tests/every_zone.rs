@@ -1,0 +1,63 @@
+//! Every zone, hour and date: one slot for each date that exists, in order, where the zone's table says.
+
+use chrono::{Datelike as _, Days, NaiveTime, Offset as _, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::{GapInfo, TZ_VARIANTS, Tz};
+use proptest::prelude::*;
+
+use crate::{Date, Rule, Time};
+
+/// What the zone's table says, without croner: the hour's first instant; where it doesn't exist, the first
+/// one behind the gap; where the whole date doesn't exist, none.
+fn by_table(hour: u8, zone: Tz, date: Date) -> Option<Time> {
+    let strike = date.and_hms_opt(u32::from(hour), 0, 0).unwrap();
+    if let Some(at) = zone.from_local_datetime(&strike).earliest() {
+        return Some(at.with_timezone(&Utc));
+    }
+    let gap = GapInfo::new(&strike, &zone).unwrap();
+    let (begin, end) = (gap.begin.unwrap().0, gap.end.unwrap());
+    let next_date = date.succ_opt().unwrap().and_time(NaiveTime::MIN);
+    let whole_date = begin <= date.and_time(NaiveTime::MIN) && end.naive_local() >= next_date;
+    (!whole_date).then(|| end.with_timezone(&Utc))
+}
+
+fn offset(zone: Tz, date: Date) -> i32 {
+    zone.offset_from_utc_datetime(&date.and_time(NaiveTime::MIN)).fix().local_minus_utc()
+}
+
+/// The last date before the zone's next change of clocks within a year; else the date itself.
+fn before_a_change(zone: Tz, date: Date) -> Date {
+    let days = date.iter_days().zip(date.iter_days().skip(1)).take(366);
+    days.into_iter()
+        .find(|(day, next)| offset(zone, *day) != offset(zone, *next))
+        .map_or(date, |(day, _)| day)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_date_has_one_night_in_every_zone(
+        zone in prop::sample::select(TZ_VARIANTS.to_vec()),
+        hour in 0_u8..24,
+        day in 0_u64..17_300,
+        near_a_change in prop::bool::weighted(0.75),
+    ) {
+        let date = Date::from_ymd_opt(1990, 1, 1).unwrap() + Days::new(day);
+        let date = if near_a_change { before_a_change(zone, date) } else { date };
+        prop_assert!(date.year() < 2039);
+        let dates: Vec<Date> = (date - Days::new(1)).iter_days().take(4).collect();
+        let expected: Vec<(Date, Time)> =
+            dates.iter().filter_map(|date| by_table(hour, zone, *date).map(|at| (*date, at))).collect();
+
+        let rule = Rule::new(hour, zone).unwrap();
+        let mut after = expected[0].1 - TimeDelta::microseconds(1);
+        let mut found = Vec::new();
+        for _ in &expected {
+            let slot = rule.next(after).unwrap();
+            prop_assert!(slot.at > after, "{slot:?}");
+            after = slot.at;
+            found.push((slot.date, slot.at));
+        }
+        prop_assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,137 @@
+//! The port of a role that no user sees: whether it lives, whether it can work, and what it has counted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use domain::Time;
+use queue::Queue;
+use sha2::{Digest as _, Sha256};
+use store::{Gauges, Store};
+use telemetry::metrics::{self as names, Metrics};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Exit, Trouble};
+
+/// What the port tells.
+pub(crate) struct Admin {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Metrics,
+    /// Whether this role exports what stands in the database.
+    pub(crate) gauges: bool,
+    /// What /metrics demands; none: anybody on this machine may read.
+    pub(crate) token: Option<String>,
+}
+
+impl Admin {
+    /// Serves until `stop`; answers the address that it got.
+    pub(crate) async fn serve(
+        self,
+        address: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<SocketAddr, Trouble> {
+        let taken = |error: std::io::Error| {
+            Trouble::new(Exit::Config, format!("can't listen on {address}"))
+                .why(error.to_string())
+                .fix("choose another ADMIN_ADDR; port 0 takes any")
+        };
+        let listener = TcpListener::bind(address).await.map_err(taken)?;
+        let bound = listener.local_addr().map_err(taken)?;
+        let router = Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(scrape))
+            .with_state(Arc::new(self));
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(error = %error, "the admin port is closed");
+            }
+        });
+        Ok(bound)
+    }
+}
+
+impl Admin {
+    /// Hashes are compared, so that the time that it takes tells nothing of the token.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        Sha256::digest(given) == Sha256::digest(token)
+    }
+}
+
+/// Each thing that the role needs, a line each.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let database = admin.store.ping().await.map_err(|error| error.to_string());
+    let checks = [("database", database), ("broker", broker(&admin.queue))];
+    let lines = checks.iter().map(|(name, check)| match check {
+        Ok(()) => format!("ok {name}\n"),
+        Err(why) => format!("failed {name}: {why}\n"),
+    });
+    let all = checks.iter().all(|(_, check)| check.is_ok());
+    let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, lines.collect::<String>()).into_response()
+}
+
+fn broker(queue: &Queue) -> Result<(), String> {
+    let health = queue.health();
+    for line in [Some(health.publish), health.work, health.inbox].into_iter().flatten() {
+        if !line.is_up() {
+            let why = line.last_error.unwrap_or_else(|| "not connected".to_owned());
+            return Err(format!("{why} (for {} s)", line.since.elapsed().as_secs()));
+        }
+    }
+    Ok(())
+}
+
+async fn scrape(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    if !admin.admits(&headers) {
+        return (StatusCode::UNAUTHORIZED, "a bearer token is needed: ADMIN_TOKEN\n").into_response();
+    }
+    metrics::gauge!(names::AMQP_CONNECTED).set(if broker(&admin.queue).is_ok() { 1.0 } else { 0.0 });
+    if admin.gauges {
+        match admin.store.gauges().await {
+            Ok(gauges) => export(&gauges),
+            Err(error) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, format!("no gauges: {error}\n")).into_response();
+            }
+        }
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render()).into_response()
+}
+
+fn export(gauges: &Gauges) {
+    let states = [(names::JOBS, &gauges.jobs, JOB_STATES), (names::BATCHES, &gauges.batches, BATCH_STATES)];
+    for (name, found, all) in states {
+        for state in all {
+            let count = found.iter().find(|(there, _)| there == state).map_or(0, |(_, count)| *count);
+            gauge(name, Some(state), count);
+        }
+    }
+    gauge(names::EVENTS_PENDING, None, gauges.events.0);
+    let unix = |time: Option<Time>| time.map_or(0, |time| time.timestamp().unsigned_abs());
+    gauge(names::EVENTS_OLDEST, None, unix(gauges.events.1));
+    gauge(names::POLL_OLDEST_DUE, None, unix(gauges.poll_oldest_due));
+    gauge(names::NEXT_EXPIRY, None, unix(gauges.next_expiry));
+}
+
+/// States that are not ends, so that a series is there before its first job and falls back to 0.
+const JOB_STATES: &[&str] = &["held", "queued", "active", "cancelling"];
+const BATCH_STATES: &[&str] =
+    &["filling", "planned", "creating", "unknown", "fencing", "fenced", "open", "collecting", "parked"];
+
+#[expect(clippy::cast_precision_loss, reason = "a count or a Unix time, far below 2^52")]
+fn gauge(name: &'static str, state: Option<&'static str>, value: u64) {
+    match state {
+        Some(state) => metrics::gauge!(name, "state" => state).set(value as f64),
+        None => metrics::gauge!(name).set(value as f64),
+    }
+}

@@ -1,0 +1,205 @@
+//! `overnight serve ROLE`: one part of the night in a process of its own, until somebody stops it.
+//!
+//! Any number of each role may run; what they share is the database, and the broker tells them what is due.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use domain::Lane;
+use pipeline::Engine;
+use serde_json::json;
+use store::{Store, StoreError, StoreOptions};
+use telemetry::metrics::{BUILD_INFO, Metrics};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::cli::Role;
+use crate::commands::up::{self, Clock};
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::Output;
+use crate::world;
+
+/// How long a start waits for a database or a broker that isn't there yet.
+const BOOT: Duration = Duration::from_secs(60);
+/// How long a stop waits for what is in hand. What is not done by then, another process takes over once its
+/// lease has run out.
+const DRAIN: Duration = Duration::from_secs(25);
+
+pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<Exit, Trouble> {
+    if !config.is_fleet() && role != Role::Gateway {
+        return Err(Trouble::config(format!("a {} needs a broker", role.as_str()))
+            .why("roles in processes of their own are told by messages what is due")
+            .fix("set QUEUE_URL to an amqp: URL and DATABASE_URL to a postgres: URL; on one machine, overnight up does it all"));
+    }
+    let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::other)?;
+    let metrics = Metrics::install().map_err(Trouble::other)?;
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.as_str()).set(1.0);
+    let stop = CancellationToken::new();
+    let mut running = match role {
+        Role::Gateway => Running::Gateway(world::start_gateway(config, true).await?),
+        Role::Scheduler | Role::Submitter | Role::Poller => {
+            Running::Stages(stages(config, role, metrics, &stop, output).await?)
+        }
+    };
+    announce(config, role, &running, output);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Trouble::other)?,
+        ended = running.clock_stopped() => return ended,
+    }
+    output.note("stopping: what is in hand is finished");
+    stop.cancel();
+    let drained = tokio::time::timeout(DRAIN, running.stop()).await;
+    if drained.is_err() {
+        tracing::warn!("not all that was in hand is done; another process takes it over");
+    }
+    Ok(Exit::Success)
+}
+
+/// A role at work.
+enum Running {
+    Gateway(gateway::Running),
+    Stages(Stages),
+}
+
+/// The stages of a role.
+struct Stages {
+    store: Store,
+    queue: queue::Queue,
+    engine: Engine,
+    clock: Option<Clock>,
+    admin: SocketAddr,
+}
+
+impl Running {
+    /// The end of a clock that should have gone on; waits for ever where there is none.
+    async fn clock_stopped(&mut self) -> Result<Exit, Trouble> {
+        match self {
+            Self::Stages(Stages { clock: Some(clock), .. }) => up::clock_stopped(clock.await),
+            Self::Stages(_) | Self::Gateway(_) => std::future::pending().await,
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Gateway(gateway) => gateway.shutdown().await,
+            Self::Stages(stages) => {
+                if let Some(clock) = stages.clock
+                    && let Err(trouble) = up::clock_stopped(clock.await)
+                {
+                    tracing::warn!(error = trouble.what, "the clock did not stop in order");
+                }
+                stages.engine.stop().await;
+                stages.queue.close().await;
+                if let Err(error) = stages.store.close().await {
+                    tracing::warn!(error = %error, "the database was not closed in order");
+                }
+            }
+        }
+    }
+}
+
+async fn stages(
+    config: &Config,
+    role: Role,
+    metrics: Metrics,
+    stop: &CancellationToken,
+    output: &Output,
+) -> Result<Stages, Trouble> {
+    let store = open_store(config).await?;
+    let queue = world::connect(config, role.as_str(), role.lanes(), BOOT).await?;
+    let context = world::context(config, &store, world::client(config, None)?, queue.clone())?;
+    match role {
+        Role::Submitter => {
+            pipeline::release_disabled(&context).await?;
+            store.wake(config.provider.as_str()).await?;
+        }
+        Role::Poller => pipeline::tidy_spool(&context).await?,
+        Role::Scheduler | Role::Gateway => {}
+    }
+    let engine = Engine::start(&context, role.lanes());
+    let clock = match role {
+        Role::Scheduler => Some(up::start_clock(config, &context, stop, output)?),
+        Role::Submitter | Role::Poller | Role::Gateway => None,
+    };
+    let admin = Admin {
+        store: store.clone(),
+        queue: queue.clone(),
+        metrics,
+        gauges: role == Role::Scheduler,
+        token: config.admin_token.clone(),
+    };
+    let address = config.admin_addr.unwrap_or_else(|| role.admin_addr());
+    let admin = admin.serve(address, stop.clone()).await?;
+    Ok(Stages { store, queue, engine, clock, admin })
+}
+
+/// Opens the database, waiting a while for one that is still starting. A wrong schema is not waited for.
+async fn open_store(config: &Config) -> Result<Store, Trouble> {
+    let options =
+        StoreOptions { url: config.database_url.clone(), migrate: false, clock: domain::Clock::default() };
+    let patience = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3))
+        .with_total_delay(Some(BOOT))
+        .without_max_times();
+    let open = || async { Store::open(&options).await };
+    let opened = open.retry(patience).when(|error| matches!(error, StoreError::Open { .. }));
+    Ok(opened.notify(|error, _| tracing::warn!(error = %error, "the database isn't there yet")).await?)
+}
+
+fn announce(config: &Config, role: Role, running: &Running, output: &Output) {
+    let (gateway, admin) = match running {
+        Running::Gateway(gateway) => (Some(gateway.base_url()), None),
+        Running::Stages(stages) => (None, Some(format!("http://{}", stages.admin))),
+    };
+    let document = json!({
+        "role": role.as_str(),
+        "provider": config.provider.as_str(),
+        "gateway": gateway,
+        "admin": admin,
+    });
+    output.result(&document, || {
+        let mut text = format!("overnight {} is up with the provider {}", role.as_str(), config.provider);
+        gateway.iter().for_each(|url| text.push_str(&format!("\n  gateway  {url}")));
+        admin
+            .iter()
+            .for_each(|url| text.push_str(&format!("\n  admin    {url} (/livez, /readyz, /metrics)")));
+        text
+    });
+}
+
+impl Role {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduler => "scheduler",
+            Self::Submitter => "submitter",
+            Self::Poller => "poller",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    /// The lanes that its workers serve.
+    fn lanes(self) -> &'static [Lane] {
+        match self {
+            Self::Submitter => &[Lane::Plan, Lane::Submit],
+            Self::Poller => &[Lane::Poll, Lane::Collect, Lane::Settle],
+            Self::Scheduler | Self::Gateway => &[],
+        }
+    }
+
+    /// Where its admin port is, unless somebody says otherwise: one of its own, so that one of each role fits
+    /// on a machine.
+    fn admin_addr(self) -> SocketAddr {
+        let port = match self {
+            Self::Scheduler => 9091,
+            Self::Submitter => 9092,
+            Self::Poller => 9093,
+            Self::Gateway => 9094,
+        };
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+}

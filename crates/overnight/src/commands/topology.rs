@@ -1,0 +1,32 @@
+//! `overnight topology`: the broker's exchanges and queues.
+
+use serde_json::json;
+
+use crate::cli::TopologyCommand;
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::Output;
+use crate::world::broker_trouble;
+
+pub(crate) async fn run(
+    config: &Config,
+    command: &TopologyCommand,
+    output: &Output,
+) -> Result<Exit, Trouble> {
+    if !config.is_fleet() {
+        return Err(
+            Trouble::config("there is no broker: QUEUE_URL is memory:").fix("set QUEUE_URL to an amqp: URL")
+        );
+    }
+    let (url, prefix) = (config.queue_url.as_str(), config.queue_prefix.as_str());
+    let (result, done) = match command {
+        TopologyCommand::Apply => (queue::topology::apply(url, prefix).await, "are there"),
+        TopologyCommand::Check => (queue::topology::check(url, prefix).await, "are there"),
+        TopologyCommand::Delete => (queue::topology::delete(url, prefix).await, "are gone"),
+    };
+    result.map_err(|error| broker_trouble(&error))?;
+    output.result(&json!({ "prefix": prefix, "ok": true }), || {
+        format!("the exchanges and queues of {prefix} {done}")
+    });
+    Ok(Exit::Success)
+}

@@ -1,0 +1,153 @@
+//! Makes, checks and removes the topology at a broker. Checking needs no rights and changes nothing.
+
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, ErrorKind};
+use tokio::time::timeout;
+
+use super::address::Address;
+use super::link::Link;
+use super::topology::Names;
+use super::{broken, short};
+use crate::health::Way;
+use crate::{Options, QueueError};
+
+const EXCHANGE: ExchangeDeclareOptions = ExchangeDeclareOptions {
+    passive: false,
+    durable: true,
+    auto_delete: false,
+    internal: false,
+    nowait: false,
+};
+
+/// Makes every exchange, queue and binding at the broker at `url` whose name starts with `prefix`. What
+/// exists as it should be is left alone.
+///
+/// # Errors
+/// A broker that doesn't answer or doesn't permit it; an exchange or a queue that exists and is made
+/// otherwise, with its name.
+pub async fn apply(url: &str, prefix: &str) -> Result<(), QueueError> {
+    let (link, names, options) = connect(url, prefix).await?;
+    let applied = apply_on(&link, &names, &options).await;
+    link.close().await;
+    applied
+}
+
+/// Whether every exchange and queue is there. Bindings and arguments can't be seen; a missing binding
+/// shows when a message is sent.
+///
+/// # Errors
+/// A broker that doesn't answer; the first exchange or queue that is missing.
+pub async fn check(url: &str, prefix: &str) -> Result<(), QueueError> {
+    let (link, names, options) = connect(url, prefix).await?;
+    let checked = check_on(&link, &names, &options).await;
+    link.close().await;
+    checked
+}
+
+/// Removes every exchange and queue, with all messages in them.
+///
+/// # Errors
+/// A broker that doesn't answer or doesn't permit it.
+pub async fn delete(url: &str, prefix: &str) -> Result<(), QueueError> {
+    let (link, names, options) = connect(url, prefix).await?;
+    let channel = link.channel().await?;
+    let deleted = bounded(&options, delete_all(&channel, &names)).await;
+    link.close().await;
+    deleted
+}
+
+async fn connect(url: &str, prefix: &str) -> Result<(Link, Names, Options), QueueError> {
+    let options = Options { name: "overnight topology".to_owned(), ..Options::default() };
+    let names = Names::new(prefix)?;
+    let link = Link::open(&Address::parse(url, &options)?, &options, Way::Publish).await?;
+    Ok((link, names, options))
+}
+
+/// Makes what is missing, on a channel of its own: the broker closes it at the first contradiction.
+pub(crate) async fn apply_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
+    let channel = link.channel().await?;
+    bounded(options, apply_all(&channel, names)).await
+}
+
+/// Looks for everything, on a channel of its own.
+pub(crate) async fn check_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
+    let channel = link.channel().await?;
+    bounded(options, check_all(&channel, names)).await
+}
+
+async fn apply_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
+    for exchange in names.exchanges() {
+        let declared =
+            channel.exchange_declare(short(&exchange.name)?, exchange.kind, EXCHANGE, FieldTable::default());
+        declared.await.map_err(|error| said("exchange", &exchange.name, &error))?;
+    }
+    for queue in names.queues() {
+        let options = QueueDeclareOptions::durable();
+        let declared = channel.queue_declare(short(&queue.name)?, options, queue.arguments);
+        declared.await.map_err(|error| said("queue", &queue.name, &error))?;
+    }
+    for binding in names.bindings() {
+        let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);
+        let options = QueueBindOptions::default();
+        let bound = channel.queue_bind(queue, exchange, short(&binding.key)?, options, FieldTable::default());
+        bound.await.map_err(|error| said("binding of queue", &binding.queue, &error))?;
+    }
+    Ok(())
+}
+
+async fn check_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
+    for exchange in names.exchanges() {
+        let options = ExchangeDeclareOptions { passive: true, ..EXCHANGE };
+        let found =
+            channel.exchange_declare(short(&exchange.name)?, exchange.kind, options, FieldTable::default());
+        found.await.map_err(|error| said("exchange", &exchange.name, &error))?;
+    }
+    for queue in names.queues() {
+        depth(channel, &queue.name).await?;
+    }
+    Ok(())
+}
+
+/// Messages of a queue that nobody holds. Right after a restart of the broker it may be too small.
+pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, QueueError> {
+    let options = QueueDeclareOptions::durable().passive();
+    let found = channel.queue_declare(short(queue)?, options, FieldTable::default()).await;
+    found.map(|queue| queue.message_count()).map_err(|error| said("queue", queue, &error))
+}
+
+async fn delete_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
+    for queue in names.queues() {
+        let deleted = channel.queue_delete(short(&queue.name)?, QueueDeleteOptions::default());
+        deleted.await.map_err(|error| said("queue", &queue.name, &error))?;
+    }
+    for exchange in names.exchanges() {
+        let deleted = channel.exchange_delete(short(&exchange.name)?, ExchangeDeleteOptions::default());
+        deleted.await.map_err(|error| said("exchange", &exchange.name, &error))?;
+    }
+    Ok(())
+}
+
+async fn bounded(
+    options: &Options,
+    work: impl Future<Output = Result<(), QueueError>>,
+) -> Result<(), QueueError> {
+    let within = options.connect_timeout;
+    let late = QueueError::Timeout { doing: "the topology", within };
+    timeout(within, work).await.unwrap_or(Err(late))
+}
+
+/// What the broker's answer means.
+fn said(kind: &str, name: &str, error: &lapin::Error) -> QueueError {
+    let ErrorKind::ProtocolError(said) = error.kind() else { return broken("a declaration", error) };
+    let (what, reason) = (format!("{kind} {name}"), said.get_message().to_string());
+    match said.get_id() {
+        403 => QueueError::Forbidden { what: format!("access to {what}"), reason },
+        404 => QueueError::Missing { what },
+        // 405: it belongs to one connection alone, which ours never do.
+        405 | 406 => QueueError::Differs { what, reason },
+        _ => broken("a declaration", error),
+    }
+}

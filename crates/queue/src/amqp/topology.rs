@@ -1,0 +1,135 @@
+//! Every exchange, queue and binding at the broker, and why each is made as it is. The broker never
+//! changes a queue that exists, so a change here needs a way for those that do.
+//!
+//! Nothing here is needed for truth: the orders are in the database. What must not be lost once the broker
+//! has it are events on their way to the agent runner, and commands from outside.
+
+use domain::Lane;
+use lapin::ExchangeKind;
+use lapin::types::{FieldTable, LongString};
+
+use crate::QueueError;
+use crate::options::check_prefix;
+
+/// Most messages of a lane. The relay's window is far below it; what lies above are doubles that were sent
+/// while nobody worked. They are refused rather than dropped, so that the relay hears it and waits.
+const LANE_LENGTH: i64 = 10_000;
+/// So many returns that none is ever the last. A broker counts each that a dying process or a broken line
+/// gives back, which says nothing about the message; from version 4 on it throws messages away after 20,
+/// unless told otherwise.
+const RETURNS: i64 = i32::MAX as i64;
+
+/// What the queue of the agent runner is told. Whoever wants more binds a queue of their own.
+const AGENT_KEYS: [&str; 2] = ["task.completed.#", "job.completed.#"];
+
+/// The names at the broker of one installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: String,
+}
+
+/// An exchange.
+pub(crate) struct Exchange {
+    pub(crate) name: String,
+    pub(crate) kind: ExchangeKind,
+}
+
+/// A queue.
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) arguments: FieldTable,
+}
+
+/// What an exchange passes on to a queue.
+pub(crate) struct Binding {
+    pub(crate) exchange: String,
+    pub(crate) queue: String,
+    pub(crate) key: String,
+}
+
+impl Names {
+    /// # Errors
+    /// A prefix that names can't start with.
+    pub(crate) fn new(prefix: &str) -> Result<Self, QueueError> {
+        check_prefix(prefix)?;
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    /// Takes messages to lanes. Direct: the routing key is the lane.
+    pub(crate) fn work(&self) -> String {
+        format!("{}.work", self.prefix)
+    }
+
+    /// Takes events to whoever is interested. Topic: their keys are words with dots between.
+    pub(crate) fn events(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+
+    /// The messages of a lane.
+    pub(crate) fn lane(&self, lane: Lane) -> String {
+        format!("{}.{lane}", self.prefix)
+    }
+
+    /// Events for the agent runner, kept while it is away.
+    pub(crate) fn agent(&self) -> String {
+        format!("{}.agent", self.prefix)
+    }
+
+    /// Commands from outside: an exchange, and the queue behind it. With an exchange of its own, a user can
+    /// be given the right to write there and nowhere else; the default exchange leads to every queue.
+    pub(crate) fn inbox(&self) -> String {
+        format!("{}.inbox", self.prefix)
+    }
+
+    /// What nobody can read, and commands that were refused. Reached by the default exchange: only we
+    /// write there.
+    pub(crate) fn dead(&self) -> String {
+        format!("{}.dead", self.prefix)
+    }
+
+    /// All exchanges. Durable, since what is bound to them is.
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        vec![
+            Exchange { name: self.work(), kind: ExchangeKind::Direct },
+            Exchange { name: self.events(), kind: ExchangeKind::Topic },
+            // Fanout: a command with an unexpected routing key is read, and not lost without a word.
+            Exchange { name: self.inbox(), kind: ExchangeKind::Fanout },
+        ]
+    }
+
+    /// All queues.
+    pub(crate) fn queues(&self) -> Vec<Queue> {
+        let lanes = Lane::ALL.into_iter().map(|lane| Queue { name: self.lane(lane), arguments: bounded() });
+        // No bound on the rest: what lies there stands nowhere else, and a full disk is the broker's alarm.
+        let kept = [self.agent(), self.inbox(), self.dead()];
+        lanes.chain(kept.map(|name| Queue { name, arguments: quorum() })).collect()
+    }
+
+    /// All bindings.
+    pub(crate) fn bindings(&self) -> Vec<Binding> {
+        let lane = |lane: Lane| Binding {
+            exchange: self.work(),
+            queue: self.lane(lane),
+            key: lane.as_str().to_owned(),
+        };
+        let agent = |key: &str| Binding { exchange: self.events(), queue: self.agent(), key: key.to_owned() };
+        let inbox = Binding { exchange: self.inbox(), queue: self.inbox(), key: String::new() };
+        Lane::ALL.map(lane).into_iter().chain(AGENT_KEYS.map(agent)).chain([inbox]).collect()
+    }
+}
+
+/// Quorum: it survives the loss of a node, and is no slower here, where messages are few and small. No
+/// time to live, no expiry, no dead letter exchange: nothing leaves a queue but by an acknowledgement.
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), LongString::from("quorum").into());
+    arguments.insert("x-delivery-limit".into(), RETURNS.into());
+    arguments
+}
+
+fn bounded() -> FieldTable {
+    let mut arguments = quorum();
+    arguments.insert("x-max-length".into(), LANE_LENGTH.into());
+    arguments.insert("x-overflow".into(), LongString::from("reject-publish").into());
+    arguments
+}

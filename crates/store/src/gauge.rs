@@ -1,0 +1,69 @@
+//! What stands in the database right now, in numbers: the gauges.
+
+use domain::Time;
+
+use crate::{Store, StoreError};
+
+/// What stands in the database right now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gauges {
+    /// Jobs that have not ended, by state.
+    pub jobs: Vec<(String, u64)>,
+    /// Batches that have not ended, by state.
+    pub batches: Vec<(String, u64)>,
+    /// Events that wait to be published, and when the oldest was written.
+    pub events: (u64, Option<Time>),
+    /// When the most overdue poll was due.
+    pub poll_oldest_due: Option<Time>,
+    /// When the first open batch expires.
+    pub next_expiry: Option<Time>,
+}
+
+impl Store {
+    /// The gauges.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn gauges(&self) -> Result<Gauges, StoreError> {
+        let jobs = self.count_by_state("batch_jobs", "ended_at IS NULL").await?;
+        let ends = "state NOT IN ('collected', 'refused', 'cancelled', 'abandoned')";
+        let batches = self.count_by_state("batches", ends).await?;
+        let text = "SELECT count(*) AS n, min(created_at) AS at FROM events WHERE published_at IS NULL";
+        let waiting = self.sql("gauges", text).one(&self.connection).await?;
+        let events = match waiting {
+            Some(row) => (row.count("n")?, row.get("at")?),
+            None => (0, None),
+        };
+        let due = format!(
+            "SELECT min(due_at) AS at FROM orders WHERE lane = 'poll' AND due_at <= {}",
+            self.dialect.now()
+        );
+        let expiry = "SELECT min(expires_at) AS at FROM batches WHERE state = 'open'";
+        Ok(Gauges {
+            jobs,
+            batches,
+            events,
+            poll_oldest_due: self.one_time(due).await?,
+            next_expiry: self.one_time(expiry.to_owned()).await?,
+        })
+    }
+
+    async fn count_by_state(&self, table: &str, condition: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let text = format!("SELECT state, count(*) AS n FROM {table} WHERE {condition} GROUP BY state");
+        let rows = self.sql("gauges", text).all(&self.connection).await?;
+        rows.iter().map(|row| Ok((row.text("state")?, row.count("n")?))).collect()
+    }
+
+    async fn one_time(&self, text: String) -> Result<Option<Time>, StoreError> {
+        let row = self.sql("gauges", text).one(&self.connection).await?;
+        row.map_or(Ok(None), |row| row.get("at"))
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It doesn't.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.sql("ping", "SELECT 1 AS one").one(&self.connection).await.map(drop)
+    }
+}

@@ -1,0 +1,162 @@
+//! A fleet: roles as processes of their own, on a PostgreSQL database and broker names of the test's own.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::{Overnight, Postgres, postgres_blocking};
+
+/// Where the broker is, if the environment doesn't say.
+const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
+/// The variable that says it.
+const VARIABLE: &str = "TEST_AMQP_URL";
+/// How long a process may take to say that it is up.
+const UP: Duration = Duration::from_secs(60);
+
+/// A fleet that is stopped when it is dropped.
+pub struct Fleet {
+    /// The environment that all share; commands run in it.
+    pub home: Overnight,
+    processes: BTreeMap<String, Child>,
+    runtime: Runtime,
+    connection: DatabaseConnection,
+    // Dropped last: the processes use it.
+    _database: Postgres,
+}
+
+impl Fleet {
+    /// A fleet without processes: the database with its schema, the broker with its queues.
+    ///
+    /// # Panics
+    /// Where there is no database server or no broker.
+    #[must_use]
+    pub fn new(home: Overnight) -> Self {
+        let database = postgres_blocking();
+        let broker = std::env::var(VARIABLE).unwrap_or_else(|_| BROKER.to_owned());
+        let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
+        let home = home
+            .with("DATABASE_URL", database.url())
+            .with("QUEUE_URL", &broker)
+            .with("QUEUE_PREFIX", &prefix)
+            .with("CLAIM_LEASE_MS", "3000")
+            .with("ADMIN_ADDR", "127.0.0.1:0")
+            .with("GATEWAY_ADDR", &free_address())
+            .with("LOG_LEVEL", "info");
+        let _ = home.run(&["migrate"]).exits(0);
+        let _ = home.run(&["topology", "apply"]).exits(0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let connection = runtime.block_on(sea_orm::Database::connect(database.url())).expect("it opens");
+        Self { home, processes: BTreeMap::new(), runtime, connection, _database: database }
+    }
+
+    /// Starts a role under a name, such as `submitter` under `submitter-2`; answers what it says of itself.
+    ///
+    /// # Panics
+    /// Where it doesn't come up.
+    pub fn start(&mut self, name: &str, role: &str) -> Value {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.home.folder().join(format!("{name}.log")))
+            .expect("a log");
+        let mut command = self.home.command(&["serve", role, "--json"]);
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let up = serde_json::from_str(&line).unwrap_or_else(|error| {
+            panic!("{name} did not come up within {UP:?}: {error}\n{}", self.log(name));
+        });
+        self.processes.insert(name.to_owned(), process);
+        up
+    }
+
+    /// Kills a process as a power cut would.
+    ///
+    /// # Panics
+    /// Where there is none of this name.
+    pub fn kill(&mut self, name: &str) {
+        let mut process = self.processes.remove(name).expect("a process of this name");
+        process.kill().expect("it is there");
+        process.wait().expect("it ends");
+    }
+
+    /// Asks a process to stop, and answers how it ended.
+    ///
+    /// # Panics
+    /// Where there is none of this name.
+    pub fn stop(&mut self, name: &str) -> Option<i32> {
+        let mut process = self.processes.remove(name).expect("a process of this name");
+        let pid = process.id().to_string();
+        std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        process.wait().expect("it ends").code()
+    }
+
+    /// The names of the processes that run.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.processes.keys().cloned().collect()
+    }
+
+    /// What a process has logged.
+    #[must_use]
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.folder().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The one number that a query on the database answers; 0 for null.
+    ///
+    /// # Panics
+    /// Where the query fails.
+    #[must_use]
+    pub fn number(&self, sql: &str) -> i64 {
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let row = self.runtime.block_on(self.connection.query_one_raw(statement)).expect("the query runs");
+        row.expect("one row").try_get_by_index::<Option<i64>>(0).expect("a number").unwrap_or_default()
+    }
+
+    /// Waits until a query answers this number.
+    ///
+    /// # Panics
+    /// Where it doesn't in time; the logs are shown.
+    pub fn until(&self, sql: &str, wanted: i64, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let found = self.number(sql);
+            if found == wanted {
+                return;
+            }
+            if Instant::now() > deadline {
+                let logs: String =
+                    self.names().iter().map(|name| format!("--- {name}\n{}", self.log(name))).collect();
+                panic!("{sql}: {found} instead of {wanted} after {patience:?}\n{logs}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for process in self.processes.values_mut() {
+            // It may have ended by itself, which is what the test is about.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let deleted = self.home.run(&["topology", "delete"]);
+        if deleted.code != Some(0) {
+            eprintln!("the broker keeps the test's queues: {}", deleted.stderr);
+        }
+    }
+}
+
+/// A port of this machine that nobody uses now.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}

@@ -1,0 +1,72 @@
+//! The fleet: roles as processes of their own, on PostgreSQL and RabbitMQ.
+
+use std::time::Duration;
+
+use testkit::Fleet;
+
+/// How long a small night may take here.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A gateway, two submitters, two pollers.
+fn fleet() -> Fleet {
+    let home = crate::overnight()
+        .with("BATCH_MAX_REQUESTS", "10")
+        .with("BATCH_POLL_INTERVAL_MS", "200")
+        .with("OVERNIGHT_SIM", "latency_ms=20");
+    let mut fleet = Fleet::new(home);
+    fleet.start("gateway", "gateway");
+    for name in ["submitter-1", "submitter-2"] {
+        fleet.start(name, "submitter");
+    }
+    for name in ["poller-1", "poller-2"] {
+        fleet.start(name, "poller");
+    }
+    fleet
+}
+
+/// Fills the backlog, starts the night, and doesn't wait for it.
+fn fill_and_start(fleet: &Fleet) {
+    let _ = fleet.home.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    let mut night = fleet.home.spawn(&["schedule", "run"]);
+    fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
+    night.kill().unwrap();
+    night.wait().unwrap();
+}
+
+/// Whatever happened: each request ran once, each task has its one outcome and is written back.
+fn whole(fleet: &Fleet) {
+    fleet.until("SELECT count(*) FROM tasks WHERE status = 'completed'", 36, PATIENCE);
+    fleet.until("SELECT count(*) FROM batch_jobs WHERE state = 'completed'", 1, PATIENCE);
+    assert_eq!(fleet.number("SELECT count(*) FROM events WHERE type = 'task.completed.v1'"), 36);
+    fleet.until("SELECT count(*) FROM events WHERE published_at IS NULL", 0, PATIENCE);
+    let ledger = fleet.home.ledger();
+    assert_eq!(ledger.number("SELECT count(*) FROM served_runs"), 36);
+    assert_eq!(ledger.number("SELECT count(DISTINCT custom_id) FROM served_runs"), 36);
+    assert_eq!(ledger.number("SELECT count(*) FROM served_batches"), 4);
+}
+
+#[test]
+fn a_night_of_five_processes() {
+    let fleet = fleet();
+    fill_and_start(&fleet);
+    whole(&fleet);
+}
+
+#[test]
+fn any_process_may_be_killed_in_mid_run() {
+    let mut fleet = fleet();
+    fill_and_start(&fleet);
+    for (name, role) in [("submitter-1", "submitter"), ("poller-1", "poller"), ("gateway", "gateway")] {
+        fleet.kill(name);
+        fleet.start(name, role);
+    }
+    whole(&fleet);
+}
+
+#[test]
+fn a_role_stops_in_order() {
+    let mut fleet = fleet();
+    for name in fleet.names() {
+        assert_eq!(fleet.stop(&name), Some(0), "{name}: {}", fleet.log(&name));
+    }
+}

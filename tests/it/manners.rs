@@ -1,0 +1,94 @@
+//! Manners of the command line: what it says while it waits, when it is refused, and when nobody listens.
+
+use std::fs::File;
+use std::io;
+
+#[test]
+fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is_one() {
+    let overnight = crate::overnight();
+    for command in [&["completions", "bash"][..], &["processor", "list"]] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let ran = overnight.run_into(command, writer).exits(0);
+        assert_eq!(ran.stderr, "", "{command:?}");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ran = overnight.run_into(command, full).exits(1);
+        assert!(ran.stderr.contains("can't write to standard output"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_list_without_end_or_without_jobs_is_refused() {
+    for limit in ["0", "1001"] {
+        let ran = crate::overnight().run(&["batch", "list", "--limit", limit]).exits(2);
+        assert!(ran.stderr.contains(limit) && ran.stderr.contains("1..=1000"), "{}", ran.stderr);
+    }
+    let _ = crate::overnight().run(&["batch", "list", "--limit", "1000"]).exits(0);
+}
+
+/// The reason and the time are said once, before anything is waited for.
+#[test]
+fn whoever_waits_for_a_held_job_hears_why_and_until_when() {
+    let overnight = crate::overnight();
+    let files = testkit::write_records(overnight.folder(), 1, 50);
+    let submit = ["batch", "submit", "product-labeling", "--tonight", "--files", &files];
+    let submitted = overnight.run(&submit).exits(0);
+    assert!(submitted.stdout.contains("is held for the night, until"), "{}", submitted.stdout);
+    assert!(submitted.stderr.contains("accepted: 1 task in 1 batch\n"), "{}", submitted.stderr);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let waited = overnight.run(&["batch", "wait", &job, "--timeout", "1s"]).exits(3);
+    let held = format!("job {job} is held for the night, until");
+    assert_eq!(waited.stderr.matches(&held).count(), 1, "{}", waited.stderr);
+    assert!(waited.stderr.contains("02:00 Europe/Berlin"), "{}", waited.stderr);
+}
+
+#[test]
+fn nobody_waits_for_a_job_that_a_setting_holds() {
+    let mut overnight = crate::overnight().with("ENABLE_BATCH_API", "false");
+    let files = testkit::write_records(overnight.folder(), 1, 50);
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--files", &files];
+    let submitted = overnight.run(&submit).exits(8);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    assert!(submitted.stdout.contains(&job), "{}", submitted.stdout);
+    assert!(submitted.stderr.contains("set ENABLE_BATCH_API=true"), "{}", submitted.stderr);
+    let waited = overnight.run(&["batch", "wait", &job]).exits(8);
+    assert!(waited.stderr.contains("ENABLE_BATCH_API is off"), "{}", waited.stderr);
+    let status = overnight.run(&["batch", "status", &job]).exits(0);
+    assert!(status.stdout.contains("ENABLE_BATCH_API is off"), "{}", status.stdout);
+    overnight.set("ENABLE_BATCH_API", "true");
+    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+}
+
+#[test]
+fn where_no_record_is_usable_nothing_is_skipped() {
+    let overnight = crate::overnight();
+    let folder = overnight.folder().join("in");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["a.json", "b.json"] {
+        std::fs::write(folder.join(name), "nonsense").unwrap();
+    }
+    let files = folder.join("*.json").display().to_string();
+    let submit = ["batch", "submit", "product-labeling", "--skip-invalid", "--files", &files];
+    for command in [&submit[..], &[&submit[..], &["--dry-run"]].concat(), &["load", "--skip-invalid", &files]]
+    {
+        let ran = overnight.run(command).exits(2);
+        for word in ["no record is usable: 2 records left out", "a.json", "b.json"] {
+            assert!(ran.stderr.contains(word), "{command:?}: {}", ran.stderr);
+        }
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn a_dry_run_of_what_is_known_says_so() {
+    let overnight = crate::overnight();
+    let files = testkit::write_records(overnight.folder(), 1, 50);
+    let submit = ["batch", "submit", "product-labeling", "--files", &files];
+    let dry = overnight.run(&[&submit[..], &["--dry-run"]].concat()).exits(0);
+    assert!(dry.stdout.contains("Checked   1 record: 1 to submit"), "{}", dry.stdout);
+    let _ = overnight.run(&[&submit[..], &["--wait"]].concat()).exits(0);
+    let dry = overnight.run(&[&submit[..], &["--dry-run"]].concat()).exits(0);
+    let said = "nothing to submit: the one record is known to product-labeling\n  1 answered by job";
+    assert!(dry.stdout.starts_with(said), "{}", dry.stdout);
+    assert!(dry.stdout.ends_with("Nothing was stored or sent.\n"), "{}", dry.stdout);
+}
