@@ -237,6 +237,7 @@ CREATE TABLE events (
     UNIQUE (schedule, sequence)
 );
 CREATE INDEX events_unpublished ON events (created_at) WHERE published_at IS NULL;
+CREATE INDEX events_in_time ON events (created_at);
 
 -- Work that one process does at a time, to save work: nothing is wrong where two do it.
 CREATE TABLE leases (

@@ -106,12 +106,18 @@ fn an_unknown_processor_lists_those_there_are() {
 fn a_second_process_on_the_folder_is_told_who_has_it() {
     let overnight = crate::overnight().with("GATEWAY_ADDR", "127.0.0.1:0");
     let good = write(&overnight, "a.json", GOOD);
+    let held = ["batch", "submit", "product-labeling", "--tonight", "--files", &glob(&good)];
+    let _ = overnight.run(&held).exits(0);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
     let mut up = overnight.spawn(&["up"]);
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(up.stdout.as_mut().unwrap()), &mut line)
         .unwrap();
     let submit = overnight.run(&["batch", "submit", "product-labeling", "--files", &glob(&good)]).exits(78);
     assert!(submit.stderr.contains(&format!("process {} (overnight up)", up.id())), "{}", submit.stderr);
+    // A wish about a job that is there is written beside it, and carried out by it.
+    let cancel = overnight.run(&["batch", "cancel", &job[..13]]).exits(0);
+    assert!(cancel.stdout.contains("is cancelled"), "{}", cancel.stdout);
     // Looking is free.
     let _ = overnight.run(&["batch", "list"]).exits(0);
     up.kill().unwrap();
@@ -120,9 +126,27 @@ fn a_second_process_on_the_folder_is_told_who_has_it() {
 
 #[test]
 fn no_key_names_the_setting() {
-    let overnight = crate::overnight().with("BATCH_POLL_INTERVAL_MS", "1000");
-    let ran = overnight.run(&["doctor", "--provider", "openai"]).exits(78);
-    assert!(ran.stderr.contains("OPENAI_API_KEY"), "{}", ran.stderr);
+    let overnight =
+        crate::overnight().with("BATCH_POLL_INTERVAL_MS", "1000").with("OVERNIGHT_PROVIDER", "openai");
+    let good = write(&overnight, "a.json", GOOD);
+    let submit = ["batch", "submit", "product-labeling", "--files", &glob(&good)];
+    for command in [&["doctor"][..], &["config", "check"], &["up"], &submit] {
+        let ran = overnight.run(command).exits(78);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("the provider openai needs OPENAI_API_KEY"), "{command:?}: {said}");
+    }
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batch_jobs"), 0);
+    // What sends nothing needs none.
+    let _ = overnight.run(&[&submit[..], &["--dry-run"]].concat()).exits(0);
+    let _ = overnight.run(&["batch", "list"]).exits(0);
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused_and_its_password_is_not_shown() {
+    let overnight = crate::overnight().with("DATABASE_URL", "mysql://me:secret@db/x");
+    let ran = overnight.run(&["batch", "list"]).exits(78);
+    assert!(ran.stderr.contains("DATABASE_URL") && ran.stderr.contains("\"mysql\""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("sqlite:") && !ran.stderr.contains("secret"), "{}", ran.stderr);
 }
 
 #[test]

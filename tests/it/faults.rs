@@ -64,6 +64,19 @@ fn all_rows(fault: &str, code: i32) -> (String, String) {
 }
 
 #[test]
+fn what_failed_is_submitted_again_as_its_hint_says() {
+    let mut overnight = crate::overnight().with("OVERNIGHT_SIM", "schema_break=1");
+    let files = testkit::write_records(overnight.folder(), 3, 100);
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--json", "--files", &files];
+    let _ = overnight.run(&submit).exits(5);
+    let hint = overnight.only_job()["errors"][0]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("batch submit take the same files again"), "{hint}");
+    overnight.unset("OVERNIGHT_SIM");
+    let again = overnight.run(&submit).exits(0);
+    assert_eq!(again.json()["tasks"]["succeeded"], 3);
+}
+
+#[test]
 fn each_fault_has_its_class() {
     let cases = [
         ("rate_limited", 5, "failed", "rate_limited"),

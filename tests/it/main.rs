@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod audit;
+mod backlog;
 mod bad_input;
 mod cli;
 mod crash;

@@ -1,7 +1,9 @@
 //! Manners of the command line: what it says while it waits, when it is refused, and when nobody listens.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
+use std::sync::mpsc;
+use std::time::Duration;
 
 #[test]
 fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is_one() {
@@ -51,7 +53,7 @@ fn nobody_waits_for_a_job_that_a_setting_holds() {
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
     assert!(submitted.stdout.contains(&job), "{}", submitted.stdout);
     assert!(submitted.stderr.contains("set ENABLE_BATCH_API=true"), "{}", submitted.stderr);
-    let waited = overnight.run(&["batch", "wait", &job]).exits(8);
+    let waited = overnight.run(&["batch", "wait", &job, "--timeout", "20s"]).exits(8);
     assert!(waited.stderr.contains("ENABLE_BATCH_API is off"), "{}", waited.stderr);
     let status = overnight.run(&["batch", "status", &job]).exits(0);
     assert!(status.stdout.contains("ENABLE_BATCH_API is off"), "{}", status.stdout);
@@ -91,4 +93,36 @@ fn a_dry_run_of_what_is_known_says_so() {
     let said = "nothing to submit: the one record is known to product-labeling\n  1 answered by job";
     assert!(dry.stdout.starts_with(said), "{}", dry.stdout);
     assert!(dry.stdout.ends_with("Nothing was stored or sent.\n"), "{}", dry.stdout);
+}
+
+#[test]
+fn an_event_that_was_committed_late_is_followed_too() {
+    let overnight = crate::overnight();
+    let files = testkit::write_records(overnight.folder(), 3, 50);
+    let _ = overnight.run(&["batch", "submit", "product-labeling", "--wait", "--files", &files]).exits(0);
+    let all = overnight.run(&["events", "tail", "--json"]).exits(0).stdout;
+    let mut tail = overnight.spawn(&["events", "tail", "--json", "--follow"]);
+    let (told, lines) = mpsc::channel();
+    let stdout = BufReader::new(tail.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+    let next = || lines.recv_timeout(Duration::from_secs(30)).unwrap();
+    for line in all.lines() {
+        assert_eq!(next(), line);
+    }
+    // What was written a moment ago, and comes to light only now.
+    overnight.database().run(
+        "INSERT INTO events (id, type, subject, job_id, sequence, data, created_at) \
+         SELECT '01a20884-57de-7f68-bf6b-8d69b34fa069', type, 'late', job_id, 1000, data, created_at FROM events \
+         ORDER BY created_at LIMIT 1",
+    );
+    assert!(next().contains("\"subject\":\"late\""));
+    // It, and all others, come once.
+    overnight.database().run(
+        "INSERT INTO events (id, type, subject, job_id, sequence, data, created_at) \
+         SELECT '01a20884-57de-7f68-bf6b-8d69b34fa070', type, 'last', job_id, 1001, data, created_at FROM events \
+         ORDER BY created_at DESC LIMIT 1",
+    );
+    assert!(next().contains("\"subject\":\"last\""));
+    tail.kill().unwrap();
+    tail.wait().unwrap();
 }

@@ -52,17 +52,17 @@ macro_rules! classes {
 
 classes! {
     /// HTTP 429 inside a line.
-    RateLimited = "rate_limited", Free, "the provider was busy in every attempt; submit it again later";
+    RateLimited = "rate_limited", Free, "the provider was busy in every attempt; later, batch submit of the same files takes it again";
     /// HTTP 5xx inside a line.
-    ServerError = "server_error", Free, "the provider failed in every attempt; submit it again later";
+    ServerError = "server_error", Free, "the provider failed in every attempt; later, batch submit of the same files takes it again";
     /// A result line that isn't JSON.
     TransientParse = "transient_parse", Paid,
-        "the provider's result line can't be read and may have been billed; allow BATCH_RETRY_PAID, or submit the record again";
+        "the provider's result line can't be read and may have been billed; set BATCH_RETRY_PAID=true, or have batch submit take the same files again";
     /// The provider's 24 hours ran out.
-    BatchExpired = "batch_expired", Free, "the provider ran out of its 24 hours in every attempt; submit it again later";
+    BatchExpired = "batch_expired", Free, "the provider ran out of its 24 hours in every attempt; later, batch submit of the same files takes it again";
     /// No line in either file, or `status_code` 0.
     NoResponse = "no_response", PaidOnce,
-        "the provider returned no answer and may have billed one; allow BATCH_RETRY_PAID, or submit the record again";
+        "the provider returned no answer and may have billed one; set BATCH_RETRY_PAID=true, or have batch submit take the same files again";
     /// The account's enqueued-token limit.
     TokenBudget = "token_budget", Free, "the enqueued-token limit of the model is reached; it waits for room";
     /// Prompt and answer don't fit the model.
@@ -76,9 +76,9 @@ classes! {
     /// The account has no credit, or a spend limit is reached.
     Quota = "quota", Never, "check the account's credit and limits";
     /// The answer breaks the processor's schema.
-    OutputInvalid = "output_invalid", Paid, "the answer breaks the processor's schema and was billed; allow BATCH_RETRY_PAID, or submit the record again";
+    OutputInvalid = "output_invalid", Paid, "the answer breaks the processor's schema and was billed; set BATCH_RETRY_PAID=true, or have batch submit take the same files again";
     /// A person cancelled it.
-    CancelledByUser = "cancelled_by_user", Never, "cancelled; it is never retried by itself";
+    CancelledByUser = "cancelled_by_user", Never, "cancelled; it goes out again only with another batch submit";
     /// A code that this version doesn't know.
     Unknown = "unknown", Never, "read the provider's message";
 }

@@ -93,11 +93,13 @@ impl Trouble {
 
 impl From<store::StoreError> for Trouble {
     fn from(error: store::StoreError) -> Self {
-        use store::StoreError::{Open, Schema};
+        use store::StoreError::{Open, Schema, Tasks};
         match &error {
             Open { .. } => Self::caused(Exit::Unreachable, &error)
                 .fix("check DATABASE_URL and the folder --data-dir names"),
             Schema(_) => Self::caused(Exit::Config, &error),
+            Tasks { .. } => Self::caused(Exit::Config, &error)
+                .fix("add the columns, each as docs/integration.md says; columns beside them do no harm"),
             _ => Self::caused(Exit::Other, &error),
         }
     }

@@ -231,7 +231,7 @@ pub(crate) fn client(config: &Config, gateway: Option<&gateway::Running>) -> Res
                 .map_err(Trouble::config)?;
             (url, key)
         }
-        _ => (config.openai_url.clone(), config.openai_key.clone()),
+        _ => (config.openai_url.clone(), config.key()?),
     };
     openai::Client::new(openai::Config {
         base_url,

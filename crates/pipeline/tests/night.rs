@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use domain::{
     Clock, Event, EventType, HoldReason, JobId, Kind, Lane, Limits, PriceFile, PriceTable, Priority, Rule,
-    RunId, RunState, Schedule, ScheduleFact, ScheduleTerms, Stream, TaskId, Ticking, decide_schedule,
+    RunId, RunState, Schedule, ScheduleFact, ScheduleTerms, Stream, TaskId, Ticking, Time, decide_schedule,
 };
 use pipeline::{Night, Provider, run_now, set_repo, tell, tick, wind};
 use sea_orm::{ConnectionTrait as _, Database};
 use store::{
-    Accepted, Backlog, BacklogTask, Commit, NewJob, NewTask, RunEnd, RunPart, Store, StoreError, StoreOptions,
+    Accepted, Backlog, BacklogTask, Commit, EventPlace, NewJob, NewTask, RunEnd, RunPart, Store, StoreError,
+    StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -142,7 +143,7 @@ async fn a_thousand_ticks_make_one_night() {
         assert_eq!(store.count_pending(&Backlog::Rest).await.unwrap(), 0);
         let jobs = store.jobs(false, None, 10).await.unwrap();
         assert_eq!(jobs.iter().map(|job| job.job.total).collect::<Vec<_>>(), [20, 20]);
-        let events = store.events(None, None, 100).await.unwrap();
+        let events = store.events(EventPlace::at(Time::UNIX_EPOCH), None, 100).await.unwrap();
         let events: Vec<_> = events.iter().filter(|event| event.stream.job().is_none()).collect();
         let said: Vec<_> = events.iter().map(|event| (event.sequence, event.event_type.as_str())).collect();
         assert_eq!(said, [(1, "schedule.run.started.v1"), (2, "schedule.run.finished.v1")]);
@@ -202,7 +203,7 @@ async fn a_night_on_record_is_not_begun_again_whatever_the_schedule_says() {
         assert_eq!(tick(&store, &night).await.unwrap().len(), 0);
         assert_eq!(store.due_schedules(store.clock().now()).await.unwrap(), []);
         assert_eq!(store.runs(None, 10).await.unwrap().len(), 1);
-        assert_eq!(store.events(None, None, 10).await.unwrap().len(), 2);
+        assert_eq!(store.events(EventPlace::at(Time::UNIX_EPOCH), None, 10).await.unwrap().len(), 2);
     }
 }
 
@@ -220,7 +221,7 @@ async fn a_decision_on_what_has_changed_meanwhile_is_not_written() {
         assert_eq!(store.commit_schedule(late).await.unwrap(), Commit::Overtaken);
         let paused = store.schedule(Schedule::OVERNIGHT).await.unwrap().unwrap().paused;
         assert_eq!(paused.unwrap().reason, "first");
-        assert_eq!(store.events(None, None, 10).await.unwrap().len(), 1);
+        assert_eq!(store.events(EventPlace::at(Time::UNIX_EPOCH), None, 10).await.unwrap().len(), 1);
     }
 }
 

@@ -4,11 +4,39 @@
 
 use domain::{JobId, Time};
 use futures_util::FutureExt as _;
-use sea_orm::{DatabaseTransaction, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 
 use crate::dialect::Dialect;
 use crate::sql::Sql;
 use crate::{CHUNK, Store, StoreError};
+
+/// What a table `tasks` must have; docs/integration.md says what each means. More may be there.
+const COLUMNS: [&str; 11] = [
+    "id",
+    "repo",
+    "agent_type",
+    "status",
+    "priority",
+    "payload",
+    "batch_job_id",
+    "result",
+    "error",
+    "created_at",
+    "updated_at",
+];
+
+/// Refuses a table `tasks` of the platform's that lacks what we read and write. Where there is none, the
+/// schema makes it.
+pub(crate) async fn check_table(dialect: Dialect, on: &impl ConnectionTrait) -> Result<(), StoreError> {
+    let rows = Sql::new(dialect, "columns of tasks", dialect.columns()).text("tasks").all(on).await?;
+    let found = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
+    let missing: Vec<_> =
+        COLUMNS.into_iter().filter(|column| !found.iter().any(|name| name == column)).collect();
+    if found.is_empty() || missing.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Tasks { missing: missing.join(", ") })
+}
 
 /// A unit of work of the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]

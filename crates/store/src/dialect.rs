@@ -51,6 +51,25 @@ impl Dialect {
         }
     }
 
+    /// The columns, each as `name`, of the table or view that the parameter names; none where there is none.
+    pub(crate) fn columns(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT name FROM pragma_table_info($1)",
+            Self::Postgres => {
+                "SELECT attname::text AS name FROM pg_attribute \
+                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+            }
+        }
+    }
+
+    /// A field of a JSON text, as text; `path` leads to it. The text must be JSON.
+    pub(crate) fn json_text(self, column: &str, path: &[&str]) -> String {
+        match self {
+            Self::Sqlite => format!("json_extract({column}, '$.{}')", path.join(".")),
+            Self::Postgres => format!("({column}::jsonb #>> '{{{}}}')", path.join(",")),
+        }
+    }
+
     /// The database's clock: leases and due times are told by one clock, whoever asks.
     /// SQLite's has milliseconds; the text is what a stored time looks like, so that they compare.
     pub(crate) fn now(self) -> &'static str {

@@ -17,6 +17,12 @@ pub enum StoreError {
     /// The schema can't be used.
     #[error(transparent)]
     Schema(#[from] migrations::SchemaError),
+    /// The platform's table of tasks can't be worked with.
+    #[error("the table tasks lacks {missing}")]
+    Tasks {
+        /// The columns, with commas.
+        missing: String,
+    },
     /// The database refused a statement, or went away.
     #[error("database failed in {what}")]
     Database {

@@ -27,24 +27,59 @@ pub struct EventRow {
     pub created_at: Time,
 }
 
+/// A place in the order of events: by time, and within an instant as each job or schedule counted them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPlace {
+    /// When it was written, by the clock of the process that wrote it.
+    pub created_at: Time,
+    /// What it belongs to, as text.
+    pub stream: String,
+    /// Its place within its stream, from 1.
+    pub sequence: u64,
+}
+
+impl EventPlace {
+    /// Before all events of an instant.
+    #[must_use]
+    pub fn at(created_at: Time) -> Self {
+        Self { created_at, stream: String::new(), sequence: 0 }
+    }
+}
+
+impl EventRow {
+    /// Its place in the order of events.
+    #[must_use]
+    pub fn place(&self) -> EventPlace {
+        EventPlace { created_at: self.created_at, stream: self.stream.to_string(), sequence: self.sequence }
+    }
+}
+
 impl Store {
-    /// Events written after `after` (a place that an earlier call gave), oldest first.
+    /// Events behind a place, in order. What a slow transaction writes may turn up before places that were
+    /// read already: its time is from before its commit.
     ///
     /// # Errors
     /// A database that fails.
     pub async fn events(
         &self,
-        after: Option<(Time, EventId)>,
+        after: EventPlace,
         job: Option<JobId>,
         limit: u64,
     ) -> Result<Vec<EventRow>, StoreError> {
-        let (time, id) = after.map_or((Time::UNIX_EPOCH, None), |(time, id)| (time, Some(id.0)));
-        let text = "SELECT * FROM events WHERE (created_at > $1 OR (created_at = $1 AND id > $2)) \
-            AND ($3 = 0 OR job_id = $4) ORDER BY created_at, id LIMIT $5";
-        let sql =
-            self.sql("events", text).time(time).id(id.unwrap_or_default()).int(i64::from(job.is_some()));
-        let rows = sql.id(job.map(|job| job.0).unwrap_or_default()).int(limit).all(&self.connection).await?;
-        rows.iter().map(read).collect()
+        let stream = self.stream_text();
+        let text = format!(
+            "SELECT * FROM events WHERE created_at >= $1 AND (created_at > $1 OR {stream} > $2 \
+                OR ({stream} = $2 AND sequence > $3)) \
+             AND ($4 = 0 OR job_id = $5) ORDER BY created_at, {stream}, sequence LIMIT $6"
+        );
+        let sql = self.sql("events", text).time(after.created_at).text(after.stream).int(after.sequence);
+        let sql = sql.int(i64::from(job.is_some())).id(job.map(|job| job.0).unwrap_or_default());
+        sql.int(limit).all(&self.connection).await?.iter().map(read).collect()
+    }
+
+    /// What an event belongs to, as text: a stream's own words.
+    fn stream_text(&self) -> String {
+        format!("coalesce({}, 'schedule/' || schedule)", self.dialect.id_text("job_id"))
     }
 
     /// Events that nobody outside has heard of, oldest first.
@@ -52,8 +87,10 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn unpublished_events(&self, limit: usize) -> Result<Vec<EventRow>, StoreError> {
-        let text =
-            "SELECT * FROM events WHERE published_at IS NULL ORDER BY created_at, job_id, sequence LIMIT $1";
+        let stream = self.stream_text();
+        let text = format!(
+            "SELECT * FROM events WHERE published_at IS NULL ORDER BY created_at, {stream}, sequence LIMIT $1"
+        );
         let rows = self.sql("unpublished_events", text).int(i64::try_from(limit).unwrap_or(i64::MAX));
         rows.all(&self.connection).await?.iter().map(read).collect()
     }

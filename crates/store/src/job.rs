@@ -68,20 +68,24 @@ pub struct JobRow {
 pub enum Find {
     /// The one job.
     One(JobId),
-    /// None; these come nearest.
+    /// None; these, at most three, begin most like it.
     None(Vec<JobId>),
     /// Several.
     Many(Vec<JobId>),
 }
 
-/// Ids shown where a prefix finds none or several.
 /// Jobs with why they can't go on: their own reason, or that of a batch; one that waits for a person first.
 const WITH_WHY: &str = "SELECT j.*, (SELECT b.last_error FROM batches b WHERE b.job_id = j.id \
     AND b.last_error IS NOT NULL AND b.state NOT IN ('collected', 'cancelled') \
     ORDER BY CASE b.state WHEN 'parked' THEN 0 ELSE 1 END, b.number LIMIT 1) AS batch_error FROM batch_jobs j";
-const NEAREST: u64 = 5;
-/// Characters of an id.
-const ID: usize = 36;
+/// Ids shown where a prefix finds several.
+const SEVERAL: u64 = 5;
+
+/// Ids shown where a prefix finds none.
+const NEAREST: u64 = 3;
+
+/// Characters of an id as text.
+const ID_CHARS: usize = 36;
 
 impl Store {
     /// A job.
@@ -120,7 +124,7 @@ impl Store {
         let mut found = Vec::new();
         if plain && !prefix.is_empty() {
             let text = format!("SELECT id FROM batch_jobs WHERE {id_text} LIKE $1 ORDER BY id LIMIT $2");
-            let sql = self.sql("find_job", text).text(format!("{prefix}%")).int(NEAREST);
+            let sql = self.sql("find_job", text).text(format!("{prefix}%")).int(SEVERAL);
             found = ids(&sql.all(&self.connection).await?)?;
         }
         Ok(match found.as_slice() {
@@ -130,21 +134,23 @@ impl Store {
         })
     }
 
-    /// The jobs that share the longest beginning with what was typed, the latest first.
+    /// The jobs whose ids share the longest beginning with what was typed, then the newest.
     async fn nearest_jobs(&self, typed: &str) -> Result<Vec<JobId>, StoreError> {
         let id_text = self.dialect.id_text("id");
-        let common = typed.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(typed.len()).min(ID);
-        for length in (0..=common).rev() {
-            let text = format!(
-                "SELECT id FROM batch_jobs WHERE {id_text} LIKE $1 ORDER BY created_at DESC, id DESC LIMIT $2"
-            );
-            let sql = self.sql("find_job", text).text(format!("{}%", &typed[..length])).int(NEAREST);
-            let found = ids(&sql.all(&self.connection).await?)?;
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        Ok(Vec::new())
+        let of_an_id = |c: &char| c.is_ascii_hexdigit() || *c == '-';
+        let beginning: String = typed.chars().take(ID_CHARS).take_while(of_an_id).collect();
+        let shared: String = (1..=beginning.len())
+            .rev()
+            .map(|length| format!(" WHEN {id_text} LIKE ${} THEN {length}", length + 1))
+            .collect();
+        // A CASE has an arm at least, and an id is never null.
+        let text = format!(
+            "SELECT id FROM batch_jobs ORDER BY CASE{shared} WHEN id IS NULL THEN 1 ELSE 0 END DESC, \
+             created_at DESC, id DESC LIMIT $1"
+        );
+        let beginnings = (1..=beginning.len()).map(|length| format!("{}%", &beginning[..length]));
+        let sql = beginnings.fold(self.sql("nearest_jobs", text).int(NEAREST), |sql, text| sql.text(text));
+        ids(&sql.all(&self.connection).await?)
     }
 
     /// Tasks of a job by state.

@@ -37,7 +37,7 @@ pub use batch::{BatchRow, RequestRow};
 pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};
 pub use commit::Commit;
 pub use error::StoreError;
-pub use event::EventRow;
+pub use event::{EventPlace, EventRow};
 pub use gauge::Gauges;
 pub use job::{Find, JobRow};
 pub use open::{Store, StoreOptions};

@@ -1,5 +1,6 @@
 //! `overnight batch collect`: a job's results as files, lines or a table, in bounded memory.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ pub(crate) async fn run(config: &Config, arguments: &CollectArgs, output: &Outpu
         )
         .fix(format!("overnight batch wait {job}, or take what is there with --partial")));
     }
-    let (mut sink, place) = Sink::open(config, arguments, &row)?;
+    let shared = desk.store.issues_of_several_tasks(job).await?;
+    let (mut sink, place) = Sink::open(config, arguments, &row, shared)?;
     let written = write_all(&desk.store, &row, job, state, arguments.join_input, &mut sink).await;
     let tally = written
         .and_then(|tally| sink.close().map(|()| tally))
@@ -108,7 +110,7 @@ async fn write_all(
 
 /// Where results go.
 enum Sink {
-    Files { folder: PathBuf, errors: Option<ErrorFile>, errors_path: PathBuf },
+    Files { folder: PathBuf, shared: HashSet<String>, errors: Option<ErrorFile>, errors_path: PathBuf },
     Lines(Box<dyn Write + Send>),
     Table(Box<csv::Writer<Box<dyn Write + Send>>>),
 }
@@ -119,7 +121,13 @@ struct ErrorFile {
 }
 
 impl Sink {
-    fn open(config: &Config, arguments: &CollectArgs, row: &JobRow) -> Result<(Self, String), Trouble> {
+    /// Where the arguments say. `shared` names issues that several tasks are about.
+    fn open(
+        config: &Config,
+        arguments: &CollectArgs,
+        row: &JobRow,
+        shared: HashSet<String>,
+    ) -> Result<(Self, String), Trouble> {
         let cant = |path: &Path, error: io::Error| {
             Trouble::config(format!("can't write {}", path.display()))
                 .why(error.to_string())
@@ -130,7 +138,7 @@ impl Sink {
             fs::create_dir_all(&folder).map_err(|error| cant(&folder, error))?;
             let errors_path = folder.join(format!("{}.errors.jsonl", row.job.id));
             let place = folder.display().to_string();
-            return Ok((Self::Files { folder, errors: None, errors_path }, place));
+            return Ok((Self::Files { folder, shared, errors: None, errors_path }, place));
         }
         let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("-"));
         let writer: Box<dyn Write + Send> = if out.as_os_str() == "-" {
@@ -151,10 +159,10 @@ impl Sink {
 
     fn write(&mut self, row: &JobRow, result: &ResultRow) -> io::Result<()> {
         match self {
-            Self::Files { folder, .. } if result.state == TaskState::Succeeded => {
+            Self::Files { folder, shared, .. } if result.state == TaskState::Succeeded => {
                 let text = serde_json::to_string_pretty(&document(row, result))?;
                 // Written beside and renamed, so that a reader never sees half a file.
-                let path = folder.join(file_name(row, result));
+                let path = folder.join(file_name(row, result, shared));
                 let half = path.with_extension("json.tmp");
                 fs::write(&half, text + "\n")?;
                 fs::rename(&half, &path)
@@ -188,13 +196,18 @@ impl Sink {
     }
 }
 
-/// `ORG_REPO_issue_N_PROCESSOR.json` for an issue, else by the request's name. Both are free of slashes:
-/// names are checked when a record is read.
-fn file_name(row: &JobRow, result: &ResultRow) -> String {
+/// `ORG_REPO_issue_N_PROCESSOR.json`; where several tasks of the job are about that issue, with the task's name
+/// in it, so that none overwrites another. What is about no issue has the request's name.
+fn file_name(row: &JobRow, result: &ResultRow, shared: &HashSet<String>) -> String {
     let stem = match (&result.org, &result.repo, result.number) {
-        (Some(org), Some(repo), Some(number)) => format!("{org}_{repo}_issue_{number}"),
+        (Some(org), Some(repo), Some(number)) => {
+            let issue = format!("{org}_{repo}_issue_{number}");
+            let is_shared = result.task_id.is_some() && shared.contains(&issue);
+            if is_shared { format!("{issue}_{}", result.custom_id) } else { issue }
+        }
         _ => result.custom_id.clone(),
     };
+    // An issue's names are checked when it is read; a backlog task's id may hold anything.
     format!("{}_{}.json", stem.replace(['/', '\\'], "_"), row.processor)
 }
 

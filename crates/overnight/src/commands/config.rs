@@ -8,7 +8,9 @@ use crate::exit::{Exit, Trouble};
 use crate::output::{Output, counted, len, table};
 
 pub(crate) fn run(command: &ConfigCommand, global: &Global, output: &Output) -> Result<Exit, Trouble> {
-    let checked = Config::check(global);
+    let mut checked = Config::check(global);
+    // Most commands talk to the provider in the end.
+    checked.errors.extend(checked.missing_key.take());
     match command {
         ConfigCommand::Check => Ok(check(&checked, output)),
         ConfigCommand::Show { origin } => {

@@ -66,7 +66,7 @@ pub(crate) struct Config {
     pub(crate) gateway_api_key: Option<String>,
     pub(crate) sim: gateway::SimConfig,
     pub(crate) openai_url: Url,
-    pub(crate) openai_key: Option<ApiKey>,
+    openai_key: Option<ApiKey>,
     pub(crate) openai_org: Option<String>,
     pub(crate) openai_project: Option<String>,
     pub(crate) log_filter: String,
@@ -80,6 +80,8 @@ pub(crate) struct Checked {
     pub(crate) values: Values,
     pub(crate) config: Option<Config>,
     pub(crate) errors: Vec<Trouble>,
+    /// Only commands that talk to the provider miss it.
+    pub(crate) missing_key: Option<Trouble>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -105,7 +107,11 @@ impl Config {
         let config = reader.config(&environment);
         errors.append(&mut reader.errors);
         let warnings = config.as_ref().map(Self::warnings).unwrap_or_default();
-        Checked { values, config, errors, warnings }
+        let provider = values.get(name::OVERNIGHT_PROVIDER).map(|value| value.text.as_str());
+        let is_missing =
+            provider == Some(Provider::OpenAi.as_str()) && !values.contains_key(name::OPENAI_API_KEY);
+        let missing_key = is_missing.then(missing_key);
+        Checked { values, config, errors, missing_key, warnings }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -123,6 +129,14 @@ impl Config {
         warnings
     }
 
+    /// The key of the provider, for whoever is about to talk to it; only the simulated one needs none.
+    pub(crate) fn key(&self) -> Result<Option<ApiKey>, Trouble> {
+        if self.provider == Provider::OpenAi && self.openai_key.is_none() {
+            return Err(missing_key());
+        }
+        Ok(self.openai_key.clone())
+    }
+
     /// Whether processes of their own run the stages, told by a broker.
     pub(crate) fn is_fleet(&self) -> bool {
         self.queue_url != MEMORY
@@ -132,6 +146,11 @@ impl Config {
         let path = self.database_url.strip_prefix("sqlite:")?;
         Some(Path::new(path.trim_start_matches("//").split('?').next().unwrap_or_default()))
     }
+}
+
+fn missing_key() -> Trouble {
+    Trouble::config("the provider openai needs OPENAI_API_KEY")
+        .fix("set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or take --provider sim")
 }
 
 /// Reads typed values and gathers what is wrong.
@@ -341,21 +360,19 @@ impl Reader<'_> {
         if DATABASES.iter().any(|scheme| url.starts_with(scheme)) {
             return Some(url);
         }
-        self.wrong(name::DATABASE_URL, "take a sqlite: or postgres: URL");
+        // The scheme is no secret; what follows it may be.
+        let found = match url.split_once(':') {
+            Some((scheme, _)) => format!("a URL of {scheme:?}"),
+            None => "no URL".to_owned(),
+        };
+        let must = DATABASES.join(" or ");
+        self.wrong(name::DATABASE_URL, format!("it is {found}; take one that begins with {must}"));
         None
     }
 
-    /// The key is needed, and read, only where it is used.
+    /// The key is read only where it can be needed, and missed only where it is: [`Config::key`].
     fn openai_key(&mut self, sim: bool) -> Option<Option<ApiKey>> {
-        if sim {
-            return Some(None);
-        }
-        let Some(text) = self.text(name::OPENAI_API_KEY) else {
-            let trouble = Trouble::config("the provider openai needs OPENAI_API_KEY");
-            self.errors
-                .push(trouble.fix("set OPENAI_API_KEY or OPENAI_API_KEY_FILE, or take --provider sim"));
-            return None;
-        };
+        let Some(text) = self.text(name::OPENAI_API_KEY).filter(|_| !sim) else { return Some(None) };
         ApiKey::new(text).map(Some).map_err(|error| self.wrong(name::OPENAI_API_KEY, error)).ok()
     }
 

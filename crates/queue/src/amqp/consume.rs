@@ -29,6 +29,7 @@ use crate::message::Delivery;
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
     pub(crate) queue: String,
+    pub(crate) prefetch: u16,
     pub(crate) door: Door,
 }
 
@@ -82,15 +83,16 @@ async fn work(
     let mut flows = Vec::new();
     for subscription in subscriptions {
         let late = Err(QueueError::Timeout { doing: "starting a consumer", within });
-        let started = timeout(within, consume(line, link, &subscription.queue)).await;
+        let started = timeout(within, consume(link, subscription)).await;
         let (channel, consumer) = match started.unwrap_or(late) {
             Ok(started) => started,
             Err(error) => return error,
         };
         let flow = Arc::new(Flow::default());
-        flows.push(Watched { queue: subscription.queue.clone(), flow: flow.clone(), channel, received: 0 });
+        let subscription = subscription.clone();
+        flows.push(Watched { subscription: subscription.clone(), flow: flow.clone(), channel, received: 0 });
         let pump = Pump {
-            subscription: subscription.clone(),
+            subscription,
             undertaker: undertaker.clone(),
             session: session.clone(),
             flow,
@@ -106,13 +108,13 @@ async fn work(
 }
 
 /// A consumer on a new channel: one that was cancelled and started again on the same channel can break it.
-async fn consume(line: &Line, link: &Link, queue: &str) -> Result<(Channel, Consumer), QueueError> {
+async fn consume(link: &Link, subscription: &Subscription) -> Result<(Channel, Consumer), QueueError> {
     let channel = link.channel().await?;
     let failed = |error| broken("starting a consumer", &error);
     let options = BasicQosOptions { global: false };
-    channel.basic_qos(line.broker.options.prefetch, options).await.map_err(failed)?;
+    channel.basic_qos(subscription.prefetch, options).await.map_err(failed)?;
     let (tag, options) = (ShortString::default(), BasicConsumeOptions::default());
-    let consumer = channel.basic_consume(short(queue)?, tag, options, FieldTable::default());
+    let consumer = channel.basic_consume(short(&subscription.queue)?, tag, options, FieldTable::default());
     let consumer = consumer.await.map_err(failed)?;
     Ok((channel, consumer))
 }
@@ -191,7 +193,7 @@ pub(crate) fn header(properties: &BasicProperties, name: &str) -> Option<String>
 
 /// A consumer under watch.
 struct Watched {
-    queue: String,
+    subscription: Subscription,
     flow: Arc<Flow>,
     channel: Channel,
     received: u64,
@@ -215,7 +217,7 @@ async fn watch(line: &Line, link: &Link, mut watched: Vec<Watched>) -> QueueErro
             _ = look.tick() => {
                 let within = options.connect_timeout;
                 let late = Err(QueueError::Timeout { doing: "a look at the queues", within });
-                let looked = timeout(within, look_at(link, &mut watched, options.prefetch)).await;
+                let looked = timeout(within, look_at(link, &mut watched)).await;
                 if let Err(error) = looked.unwrap_or(late) {
                     return error;
                 }
@@ -224,14 +226,15 @@ async fn watch(line: &Line, link: &Link, mut watched: Vec<Watched>) -> QueueErro
     }
 }
 
-async fn look_at(link: &Link, watched: &mut [Watched], prefetch: u16) -> Result<(), QueueError> {
+async fn look_at(link: &Link, watched: &mut [Watched]) -> Result<(), QueueError> {
     let started = Instant::now();
     let channel = link.channel().await?;
     for one in watched {
-        let waiting = declare::depth(&channel, &one.queue).await?;
+        let Subscription { queue, prefetch, .. } = &one.subscription;
+        let waiting = declare::depth(&channel, queue).await?;
         let received = one.flow.received();
-        if is_silent(waiting, received - one.received, one.flow.held(), prefetch) {
-            return Err(QueueError::Silent(one.queue.clone()));
+        if is_silent(waiting, received - one.received, one.flow.held(), *prefetch) {
+            return Err(QueueError::Silent(queue.clone()));
         }
         one.received = received;
     }

@@ -52,6 +52,8 @@ pub use self::inbox::{Inbox, Letter};
 /// Messages of a lane that may be sent at once. The relay bounds what is unclaimed by the database; this
 /// bounds one round of it.
 const ROUND: usize = 64;
+/// One command at a time: what breaks the connection shall take no other along to the dead letters.
+const INBOX_PREFETCH: u16 = 1;
 /// How long closing may take beyond the confirmations that are under way.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -100,8 +102,9 @@ impl Amqp {
         }
         let mut inbox = None;
         if broker.options.inbox {
-            let (door, letters) = mpsc::channel(broker.options.prefetch.into());
-            let subscription = Subscription { queue: broker.names.inbox(), door: Door::Inbox(door) };
+            let (door, letters) = mpsc::channel(INBOX_PREFETCH.into());
+            let (queue, prefetch) = (broker.names.inbox(), INBOX_PREFETCH);
+            let subscription = Subscription { queue, prefetch, door: Door::Inbox(door) };
             let mut line = Line::new(broker.clone(), Way::Inbox);
             let link = line.first().await?;
             tasks.spawn(consume::run(line, link, vec![subscription], undertaker));
@@ -185,7 +188,8 @@ fn lanes(broker: &Broker) -> (Waiting, Vec<Subscription>) {
     lanes.dedup();
     let open = |lane| {
         let (door, waiting) = mpsc::channel(broker.options.prefetch.into());
-        let subscription = Subscription { queue: broker.names.lane(lane), door: Door::Lane(lane, door) };
+        let (queue, prefetch) = (broker.names.lane(lane), broker.options.prefetch);
+        let subscription = Subscription { queue, prefetch, door: Door::Lane(lane, door) };
         ((lane, Mutex::new(waiting)), subscription)
     };
     lanes.into_iter().map(open).unzip()

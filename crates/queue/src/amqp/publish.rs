@@ -115,11 +115,11 @@ async fn each(
 async fn taken<T>(line: &Line, counter: &mut mpsc::Receiver<T>) -> Option<T> {
     tokio::select! {
         biased;
-        next = counter.recv() => next,
         () = line.broker.stop.cancelled(), if !counter.is_closed() => {
             counter.close();
             counter.recv().await
         }
+        next = counter.recv() => next,
     }
 }
 
@@ -255,8 +255,10 @@ async fn repair(line: &Line, link: &Link) {
 /// While the broker blocks us nothing may be written: what is written comes out when it is over, long
 /// after its sender was told that it didn't.
 fn blocked(link: &Link) -> Option<QueueError> {
-    let reason = "memory or disk alarm".to_owned();
-    link.connection().status().blocked().then_some(QueueError::Blocked(reason))
+    if !link.connection().status().blocked() {
+        return None;
+    }
+    Some(QueueError::Blocked("memory or disk alarm".to_owned()))
 }
 
 /// The error after which a connection is of no more use.

@@ -6,7 +6,7 @@
 
 use domain::Lane;
 use lapin::ExchangeKind;
-use lapin::types::{FieldTable, LongString};
+use lapin::types::{AMQPValue, FieldTable, LongString};
 
 use crate::QueueError;
 use crate::options::check_prefix;
@@ -18,6 +18,10 @@ const LANE_LENGTH: i64 = 10_000;
 /// gives back, which says nothing about the message; from version 4 on it throws messages away after 20,
 /// unless told otherwise.
 const RETURNS: i64 = i32::MAX as i64;
+/// How often a command from outside may come back unanswered. Outsiders can send what our library can't
+/// even take apart: its connection breaks before anybody can refuse it, and would for ever. Five restarts in
+/// the middle of one command look alike, and cost it a look by a person.
+const INBOX_RETURNS: i64 = 5;
 
 /// What the queue of the agent runner is told. Whoever wants more binds a queue of their own.
 const AGENT_KEYS: [&str; 2] = ["task.completed.#", "job.completed.#"];
@@ -101,8 +105,9 @@ impl Names {
     pub(crate) fn queues(&self) -> Vec<Queue> {
         let lanes = Lane::ALL.into_iter().map(|lane| Queue { name: self.lane(lane), arguments: bounded() });
         // No bound on the rest: what lies there stands nowhere else, and a full disk is the broker's alarm.
-        let kept = [self.agent(), self.inbox(), self.dead()];
-        lanes.chain(kept.map(|name| Queue { name, arguments: quorum() })).collect()
+        let kept = [self.agent(), self.dead()].map(|name| Queue { name, arguments: quorum(RETURNS) });
+        let inbox = Queue { name: self.inbox(), arguments: guarded(&self.dead()) };
+        lanes.chain(kept).chain([inbox]).collect()
     }
 
     /// All bindings.
@@ -119,17 +124,33 @@ impl Names {
 }
 
 /// Quorum: it survives the loss of a node, and is no slower here, where messages are few and small. No
-/// time to live, no expiry, no dead letter exchange: nothing leaves a queue but by an acknowledgement.
-fn quorum() -> FieldTable {
+/// time to live and no expiry: nothing leaves a queue because time passed.
+fn quorum(returns: i64) -> FieldTable {
     let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), LongString::from("quorum").into());
-    arguments.insert("x-delivery-limit".into(), RETURNS.into());
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments.insert("x-delivery-limit".into(), returns.into());
     arguments
 }
 
+/// At its limit it refuses what is new.
 fn bounded() -> FieldTable {
-    let mut arguments = quorum();
+    let mut arguments = quorum(RETURNS);
     arguments.insert("x-max-length".into(), LANE_LENGTH.into());
-    arguments.insert("x-overflow".into(), LongString::from("reject-publish").into());
+    arguments.insert("x-overflow".into(), text("reject-publish"));
     arguments
+}
+
+/// The broker itself carries what breaks its reader to the dead letters. At least once is the strategy
+/// that loses nothing on the way; it asks for this overflow, though there is no limit to overflow.
+fn guarded(dead: &str) -> FieldTable {
+    let mut arguments = quorum(INBOX_RETURNS);
+    arguments.insert("x-dead-letter-exchange".into(), text(""));
+    arguments.insert("x-dead-letter-routing-key".into(), text(dead));
+    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+    arguments.insert("x-overflow".into(), text("reject-publish"));
+    arguments
+}
+
+fn text(text: &str) -> AMQPValue {
+    LongString::from(text).into()
 }

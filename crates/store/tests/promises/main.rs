@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use domain::{
     AttemptEnd, BatchId, Claimed, Command, EventType, Fact, JobFact, JobId, JobPolicy, JobState, Kind, Lane,
-    Money, Policy, Remote, Resolution, Seen, SettleWindow, TaskId, Tokens, UnknownCreate, decide_batch,
+    Money, Policy, Remote, Resolution, Seen, SettleWindow, TaskId, Time, Tokens, UnknownCreate, decide_batch,
     decide_job,
 };
 use store::{
-    Accepted, Backlog, BacklogTask, Commit, DueOrder, Find, NewJob, NewTask, PlanChunk, PlannedBatch,
-    PlannedLine, RecordRow, Release, SettleRules, SettledLine, Store, Usage,
+    Accepted, Backlog, BacklogTask, Commit, DueOrder, EventPlace, Find, NewJob, NewTask, PlanChunk,
+    PlannedBatch, PlannedLine, RecordRow, Release, SettleRules, SettledLine, Store, Usage,
 };
 
 use database::Fresh;
@@ -61,6 +61,7 @@ promises! {
     an_answer_that_comes_after_a_cancel_is_kept_and_billed,
     a_batch_that_waits_for_a_person_tells_its_job_why,
     a_lease_has_one_holder_at_a_time,
+    the_nearest_jobs_begin_most_like_what_was_typed,
     an_event_is_published_until_it_is_marked,
 }
 
@@ -340,17 +341,24 @@ async fn a_record_is_on_its_way_once_across_jobs(database: Fresh) {
 
 async fn a_missing_answer_is_an_outcome_and_is_written_once(database: Fresh) {
     let store = database.open().await;
-    let job = accept(&store, new_job(&store), 1..=3).await;
+    let job = accept(&store, new_job(&store), 1..=12).await;
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     let batch = store.batches(job).await.unwrap()[0].batch.id;
     let rules = SettleRules { max_attempts: 3, retry_paid: false };
     let tally = store.settle_missing(batch, job, rules).await.unwrap().unwrap();
-    assert_eq!(tally.settled, 3);
+    assert_eq!(tally.settled, 12);
     assert!(store.settle_missing(batch, job, rules).await.unwrap().is_none());
-    assert_eq!(store.task_tally(job).await.unwrap().missing, 3);
-    assert_eq!(store.job(job).await.unwrap().ended.missing, 3);
-    let events = store.events(None, Some(job), 100).await.unwrap();
-    assert_eq!(events.iter().filter(|event| event.event_type == domain::EventType::TaskCompleted).count(), 3);
+    assert_eq!(store.task_tally(job).await.unwrap().missing, 12);
+    assert_eq!(store.job(job).await.unwrap().ended.missing, 12);
+    let events = store.events(EventPlace::at(Time::UNIX_EPOCH), Some(job), 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.event_type == EventType::TaskCompleted).count(), 12);
+    // Those of one instant come as the job counted them, from any place on.
+    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
+    assert!(sequences.is_sorted() && sequences.len() == 13, "{sequences:?}");
+    for (index, event) in events.iter().enumerate() {
+        let rest = store.events(event.place(), Some(job), 100).await.unwrap();
+        assert_eq!(rest.len(), events.len() - index - 1);
+    }
 }
 
 async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing(
@@ -417,10 +425,24 @@ async fn a_job_is_found_by_the_beginning_of_its_id(database: Fresh) {
     assert_eq!(store.find_job("%").await.unwrap(), Find::None(vec![job]));
     let other = accept(&store, new_job(&store), 2..=2).await;
     assert_eq!(store.find_job(&job.to_string()[..8]).await.unwrap(), Find::Many(vec![job, other]));
-    // One letter off: the one that begins like it comes first, and alone.
-    let mut typed = job.to_string();
-    typed.replace_range(35.., if typed.ends_with('0') { "1" } else { "0" });
-    assert_eq!(store.find_job(&typed).await.unwrap(), Find::None(vec![job]));
+}
+
+async fn the_nearest_jobs_begin_most_like_what_was_typed(database: Fresh) {
+    let store = database.open().await;
+    let id = |text: &str| -> JobId { text.parse().unwrap() };
+    let old = id("01a20884-0000-7000-8000-000000000001");
+    let near = id("01a2aaaa-0000-7000-8000-000000000002");
+    let far = ["0299", "0388", "0477"].map(|start| id(&format!("{start}0000-0000-7000-8000-000000000003")));
+    for (number, job) in (1..).zip([old, near, far[0], far[1], far[2]]) {
+        accept(&store, NewJob { id: job, ..new_job(&store) }, number..=number).await;
+    }
+    // As typed with a slip in the eighth place; the rest are the newest.
+    let found = store.find_job("01a20885").await.unwrap();
+    assert_eq!(found, Find::None(vec![old, near, far[2]]));
+    let found = store.find_job("01a2 0884").await.unwrap();
+    assert_eq!(found, Find::None(vec![near, old, far[2]]));
+    let found = store.find_job("nonsense").await.unwrap();
+    assert_eq!(found, Find::None(vec![far[2], far[1], far[0]]));
 }
 
 async fn a_claim_that_was_answered_renews_nothing(database: Fresh) {
@@ -506,7 +528,7 @@ async fn an_answer_that_comes_after_a_cancel_is_kept_and_billed(database: Fresh)
     let row = store.job(job).await.unwrap();
     assert_eq!((row.cost, row.normal_cost, row.tokens.input, row.unpriced), (Money(5), Money(10), 7, 0));
     assert_eq!((row.ended.cancelled, row.ended.succeeded), (1, 0), "the task keeps its outcome");
-    let events = store.events(None, Some(job), 100).await.unwrap();
+    let events = store.events(EventPlace::at(Time::UNIX_EPOCH), Some(job), 100).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.event_type == EventType::TaskAnsweredLate).count(), 1);
 }
 

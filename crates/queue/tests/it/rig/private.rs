@@ -1,0 +1,138 @@
+//! A broker of the test's own, that may be killed, wiped, starved and refused. It ends with the test.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use queue::topology;
+use tempfile::TempDir;
+
+use super::until;
+
+/// A broker of the test's own.
+pub struct Private {
+    folder: TempDir,
+    programs: PathBuf,
+    ports: [u16; 3],
+    _names: Process,
+    broker: Option<Process>,
+}
+
+/// A child that ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        self.0.wait().expect("a child of ours");
+    }
+}
+
+impl Private {
+    /// Starts one, and waits until it answers.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts one with settings, and waits until it answers.
+    pub async fn start_with(settings: &str) -> Self {
+        let (programs, folder) = (programs(), tempfile::tempdir().expect("a folder"));
+        let ports = [free_port(), free_port(), free_port()];
+        std::fs::write(folder.path().join("enabled_plugins"), "[].").expect("written");
+        let settings = format!("listeners.tcp.1 = 127.0.0.1:{}\n{settings}", ports[0]);
+        std::fs::write(folder.path().join("rabbitmq.conf"), settings).expect("written");
+        // How often a channel looks at what is held too long; a minute, unless told otherwise.
+        let often = "[{rabbit, [{channel_tick_interval, 500}]}].\n";
+        std::fs::write(folder.path().join("advanced.config"), often).expect("written");
+        // Erlang's register of names would be started as a daemon, and outlive the test.
+        let names = Command::new("epmd")
+            .args(["-port", &ports[1].to_string(), "-address", "127.0.0.1"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("these tests need epmd (Debian: apt-get install rabbitmq-server)");
+        let mut private = Self { folder, programs, ports, _names: Process(names), broker: None };
+        private.run().await;
+        private
+    }
+
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Starts the broker where it is not running.
+    pub async fn run(&mut self) {
+        let mut command = self.command("rabbitmq-server");
+        let log = std::fs::File::create(self.folder.path().join("out")).expect("a file");
+        // Without a shell in between, so that killing the child kills the broker.
+        command.env("RUNNING_UNDER_SYSTEMD", "true").stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
+        self.broker = Some(Process(command.spawn().expect("rabbitmq-server starts")));
+        let (url, prefix) = (self.url(), "no-such-prefix".to_owned());
+        until("the private broker answers", || async {
+            // It is up when it says that nothing is there.
+            let said = topology::check(&url, &prefix).await;
+            matches!(said, Err(queue::QueueError::Missing { .. })).then_some(())
+        })
+        .await;
+    }
+
+    /// As a power cut would.
+    pub fn kill(&mut self) {
+        self.broker = None;
+    }
+
+    /// Everything that the broker ever knew is gone. Only where it isn't running.
+    pub fn wipe(&self) {
+        assert!(self.broker.is_none());
+        std::fs::remove_dir_all(self.folder.path().join("mnesia")).expect("removed");
+    }
+
+    /// Runs `rabbitmqctl`.
+    pub fn ctl(&self, arguments: &[&str]) {
+        let done = self.command("rabbitmqctl").args(arguments).output().expect("rabbitmqctl starts");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&done.stdout));
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let (folder, [_, names, distribution]) = (self.folder.path(), self.ports);
+        let mut command = Command::new(self.programs.join(program));
+        command
+            .env("HOME", folder)
+            .env("ERL_EPMD_PORT", names.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODENAME", format!("test{names}@localhost"))
+            .env("RABBITMQ_DIST_PORT", distribution.to_string())
+            .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", folder.join("log"))
+            .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("advanced.config"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+            .env("RABBITMQ_PID_FILE", folder.join("pid"))
+            .env("RABBITMQ_CONF_ENV_FILE", folder.join("none"))
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none");
+        command
+    }
+}
+
+/// Where the broker's own programs are. Those in the path change the user.
+fn programs() -> PathBuf {
+    let roots =
+        ["/usr/lib/rabbitmq/lib", "/opt/rabbitmq", "/usr/local/lib/rabbitmq", "/opt/homebrew/opt/rabbitmq"];
+    let inside = |root: &&str| -> Vec<PathBuf> {
+        let found =
+            std::fs::read_dir(root).map(|found| found.filter_map(Result::ok).map(|entry| entry.path()));
+        let mut found: Vec<PathBuf> = found.into_iter().flatten().collect();
+        found.push(Path::new(root).to_path_buf());
+        found
+    };
+    let mut candidates = roots.iter().flat_map(inside).map(|folder| folder.join("sbin"));
+    candidates
+        .find(|folder| folder.join("rabbitmq-server").exists())
+        .expect("these tests start a RabbitMQ of their own: install rabbitmq-server (Debian: apt-get install rabbitmq-server)")
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
