@@ -1,7 +1,7 @@
 # The verbs of the house. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help build demo test services lint fmt
+.PHONY: help build demo test fleet services lint fmt
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -20,6 +20,9 @@ ifeq ($(NEXTEST),yes)
 else
 	services=$$(deploy/services.sh) && eval "$$services" && cargo test --locked --workspace
 endif
+
+fleet: ## whole nights of a fleet, with kills, lost queues and a live runner; ISSUES=GLOB takes your issues
+	@deploy/fleet.sh
 
 services: ## find or start PostgreSQL and RabbitMQ, and print where they are
 	@deploy/services.sh

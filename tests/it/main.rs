@@ -10,6 +10,7 @@ mod crash;
 mod events;
 mod faults;
 mod fleet;
+mod fleet_night;
 mod laptop;
 mod large;
 mod lost_create;

@@ -23,6 +23,9 @@ const UP: Duration = Duration::from_secs(60);
 pub struct Fleet {
     /// The environment that all share; commands run in it.
     pub home: Overnight,
+    /// How the broker's names begin.
+    pub prefix: String,
+    broker: String,
     processes: BTreeMap<String, Child>,
     runtime: Runtime,
     connection: DatabaseConnection,
@@ -52,7 +55,7 @@ impl Fleet {
         let _ = home.run(&["topology", "apply"]).exits(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = runtime.block_on(sea_orm::Database::connect(database.url())).expect("it opens");
-        Self { home, processes: BTreeMap::new(), runtime, connection, _database: database }
+        Self { home, prefix, broker, processes: BTreeMap::new(), runtime, connection, _database: database }
     }
 
     /// Starts a role under a name, such as `submitter` under `submitter-2`; answers what it says of itself.
@@ -95,6 +98,21 @@ impl Fleet {
         let pid = process.id().to_string();
         std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         process.wait().expect("it ends").code()
+    }
+
+    /// Deletes a queue of the broker under those that listen to it.
+    ///
+    /// # Panics
+    /// Where the broker doesn't obey.
+    pub fn delete_queue(&self, name: &str) {
+        let queue = format!("{}.{name}", self.prefix);
+        self.runtime.block_on(async {
+            let connection = lapin::Connection::connect(&self.broker, lapin::ConnectionProperties::default());
+            let connection = connection.await.expect("the broker answers");
+            let channel = connection.create_channel().await.expect("a channel");
+            let options = lapin::options::QueueDeleteOptions::default();
+            channel.queue_delete(queue.as_str().into(), options).await.expect("the queue goes");
+        });
     }
 
     /// The names of the processes that run.

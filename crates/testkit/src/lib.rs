@@ -89,6 +89,12 @@ impl Overnight {
         self.folder.path().join("data")
     }
 
+    /// The variables that are set for its runs.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
     /// Runs a command to its end.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Ran {
         let output = self.command(arguments).output().expect("the binary runs");

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Whole nights of a fleet on this machine, one after the other, and a table of how they went.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+services=$(deploy/services.sh)
+eval "$services"
+
+# The example runner needs two packages; they stay out of the machine's own Python.
+venv=target/agent-runner
+if [ ! -x "$venv/bin/python" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check pika 'psycopg[binary]'
+fi
+AGENT_PYTHON=$PWD/$venv/bin/python
+export AGENT_PYTHON
+
+echo "| night                                        |  tasks | batches |   runs | distinct | secs   |"
+echo "|----------------------------------------------|-------:|--------:|-------:|---------:|-------:|"
+cargo test --quiet --locked --package overnight --test it fleet_night -- --ignored --test-threads 1 --nocapture \
+    | grep --line-buffered -E '^\|' || { echo "a night failed: cargo test --package overnight --test it fleet_night -- --ignored" >&2; exit 1; }
