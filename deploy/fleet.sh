@@ -18,4 +18,4 @@ export AGENT_PYTHON
 echo "| night                                        |  tasks | batches |   runs | distinct | secs   |"
 echo "|----------------------------------------------|-------:|--------:|-------:|---------:|-------:|"
 cargo test --quiet --locked --package overnight --test it fleet_night -- --ignored --test-threads 1 --nocapture \
-    | grep --line-buffered -E '^\|' || { echo "a night failed: cargo test --package overnight --test it fleet_night -- --ignored" >&2; exit 1; }
+    | sed -u -n 's/^\.*|/|/p' || { echo "a night failed: cargo test --package overnight --test it fleet_night -- --ignored" >&2; exit 1; }

@@ -61,6 +61,7 @@ def work(arguments):
                 break
             cursor.execute("UPDATE tasks SET status = 'completed', result = '{}' WHERE id = %s", row)
             taken += 1
+            time.sleep(arguments.pause)
     print(f"{taken} tasks were run by the live runner")
 
 
@@ -103,6 +104,7 @@ def main():
     command.add_argument("--agent-type", default="planner")
     command.set_defaults(run=fill)
     command = commands.add_parser("work", help="run pending tasks now")
+    command.add_argument("--pause", type=float, default=0, help="seconds that a task takes")
     command.set_defaults(run=work)
     command = commands.add_parser("listen", help="hear what became of tasks")
     command.add_argument("--expect", type=int, help="stop once so many tasks are heard of")

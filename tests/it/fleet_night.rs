@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Timelike as _, Utc};
 use testkit::Fleet;
 
 /// How long a night may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A night with its fleet, its backlog and the agent runner that listens to it.
 struct Night {
@@ -47,7 +47,7 @@ impl Night {
         let issues = issues.unwrap_or_else(|| testkit::write_records(fleet.home.folder(), 1_500, 800));
         let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
         let tasks = fleet.number("SELECT count(*) FROM tasks");
-        let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "300"]);
+        let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "120"]);
         Self { fleet, tasks, runner, started: Instant::now() }
     }
 
@@ -87,7 +87,7 @@ fn runner(fleet: &Fleet, arguments: &[&str]) -> Child {
     if arguments[0] == "listen" {
         command.args(["--prefix", &fleet.prefix]);
     }
-    command.stdout(Stdio::null()).spawn().expect("the runner runs: make fleet brings its Python")
+    command.stdout(Stdio::null()).spawn().unwrap()
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_live_runner_and_the_night_race_for_the_same_tasks() {
     let issues = testkit::write_records(fleet.home.folder(), 200, 200);
     let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
     let started = Instant::now();
-    let mut live = runner(&fleet, &["work"]);
+    let mut live = runner(&fleet, &["work", "--pause", "0.02"]);
     let mut night = fleet.home.spawn(&["schedule", "run"]);
     assert!(live.wait().unwrap().success());
     night.wait().unwrap();

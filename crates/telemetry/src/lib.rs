@@ -59,7 +59,10 @@ impl std::error::Error for BadFilter {}
 /// # Errors
 /// A filter that can't be read.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), BadFilter> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| BadFilter(error.to_string()))?;
+    // Libraries that say at each turn what is no news: a rollback without a transaction, which is what keeps
+    // connections clean, and a lost connection to the broker, which the queue reports in its own words.
+    let quiet = format!("sqlx::postgres::notice=error,lapin=off,{filter}");
+    let filter = EnvFilter::try_new(quiet).map_err(|error| BadFilter(error.to_string()))?;
     let color = std::io::stderr().is_terminal();
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);

@@ -139,8 +139,7 @@ async fn stages(
 
 /// Opens the database, waiting a while for one that is still starting. A wrong schema is not waited for.
 async fn open_store(config: &Config) -> Result<Store, Trouble> {
-    let options =
-        StoreOptions { url: config.database_url.clone(), migrate: false, clock: domain::Clock::default() };
+    let options = StoreOptions { url: config.database_url.clone(), migrate: false, clock: config.clock };
     let patience = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(3))

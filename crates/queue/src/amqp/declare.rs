@@ -53,8 +53,7 @@ pub async fn check(url: &str, prefix: &str) -> Result<(), QueueError> {
 /// A broker that doesn't answer or doesn't permit it.
 pub async fn delete(url: &str, prefix: &str) -> Result<(), QueueError> {
     let (link, names, options) = connect(url, prefix).await?;
-    let channel = link.channel().await?;
-    let deleted = bounded(&options, delete_all(&channel, &names)).await;
+    let deleted = bounded(&options, async { delete_all(&link.channel().await?, &names).await }).await;
     link.close().await;
     deleted
 }
@@ -68,14 +67,12 @@ async fn connect(url: &str, prefix: &str) -> Result<(Link, Names, Options), Queu
 
 /// Makes what is missing, on a channel of its own: the broker closes it at the first contradiction.
 pub(crate) async fn apply_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
-    let channel = link.channel().await?;
-    bounded(options, apply_all(&channel, names)).await
+    bounded(options, async { apply_all(&link.channel().await?, names).await }).await
 }
 
 /// Looks for everything, on a channel of its own.
 pub(crate) async fn check_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
-    let channel = link.channel().await?;
-    bounded(options, check_all(&channel, names)).await
+    bounded(options, async { check_all(&link.channel().await?, names).await }).await
 }
 
 async fn apply_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {

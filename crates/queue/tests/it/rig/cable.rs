@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 pub struct Cable {
     pub address: SocketAddr,
     plugged: Arc<watch::Sender<u64>>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Cable {
@@ -19,16 +21,27 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let plugged = Arc::new(watch::Sender::new(0));
-        let every = plugged.clone();
+        let open = Arc::new(AtomicUsize::new(0));
+        let (every, count) = (plugged.clone(), open.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(&broker).await.expect("the broker is there");
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-                tokio::spawn(carry(near_in, far_out, every.subscribe()));
+                count.fetch_add(1, Ordering::SeqCst);
+                let (plugged, count) = (every.subscribe(), count.clone());
+                tokio::spawn(async move {
+                    carry(near_in, far_out, plugged).await;
+                    count.fetch_sub(1, Ordering::SeqCst);
+                });
                 tokio::spawn(carry(far_in, near_out, every.subscribe()));
             }
         });
-        Self { address, plugged }
+        Self { address, plugged, open }
+    }
+
+    /// Connections that our side has not let go.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// What runs through it now never arrives, and nobody is told. What connects later gets through.

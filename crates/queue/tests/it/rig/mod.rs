@@ -186,13 +186,16 @@ pub async fn send(queue: &Queue, message: &Message) {
 
 /// Receives until `wanted` comes, acknowledging all; what was received.
 pub async fn drain_to(queue: &Queue, lane: Lane, wanted: i64) -> Vec<i64> {
-    let mut received = Vec::new();
-    while !received.contains(&wanted) {
-        let delivery = soon(&format!("message {wanted} of {lane}"), queue.receive(lane)).await;
-        received.push(seq(&delivery));
-        delivery.acknowledge().await;
-    }
-    received
+    let draining = async {
+        let mut received = Vec::new();
+        while !received.contains(&wanted) {
+            let delivery = queue.receive(lane).await;
+            received.push(seq(&delivery));
+            delivery.acknowledge().await;
+        }
+        received
+    };
+    soon(&format!("message {wanted} of {lane}"), draining).await
 }
 
 /// A round trip on every lane: publishing and consuming work.

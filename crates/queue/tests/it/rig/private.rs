@@ -56,8 +56,12 @@ impl Private {
         private
     }
 
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}", self.ports[0])
+        format!("amqp://guest:guest@{}", self.host())
     }
 
     /// Starts the broker where it is not running.
