@@ -61,7 +61,9 @@ CREATE TABLE batch_jobs (
     endpoint TEXT NOT NULL,
     source TEXT NOT NULL,                -- in words
     selection_query TEXT,
-    idempotency_key TEXT UNIQUE,
+    parent_job_id {{ id }},              -- the job whose failed tasks it takes up again
+    idempotency_key TEXT UNIQUE,         -- the caller's word for its wish
+    idempotency_hash TEXT,               -- of the wish: the same key with another one is refused
     run_id {{ id }},                     -- the run of a schedule that made it
     run_part TEXT,                       -- which of the run's jobs: the agent
     priority BIGINT NOT NULL,
@@ -290,6 +292,15 @@ CREATE TABLE schedule_runs (
 -- One night a date; people may run it as often as they like.
 CREATE UNIQUE INDEX schedule_runs_night ON schedule_runs (schedule, slot_date) WHERE trigger = 'scheduled';
 CREATE INDEX schedule_runs_open ON schedule_runs (created_at) WHERE state = 'started';
+
+-- Who may use the API. The token itself is kept nowhere.
+CREATE TABLE api_tokens (
+    name TEXT PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,           -- SHA-256 of the token
+    role TEXT NOT NULL,                  -- viewer, operator or admin
+    created_at {{ time }} NOT NULL,
+    last_used_at {{ time }}
+);
 
 -- Views for people who query.
 

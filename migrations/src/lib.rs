@@ -31,6 +31,12 @@ pub enum SchemaError {
         /// What is there.
         found: i64,
     },
+    /// The database was not brought up to this build's.
+    #[error("the database has schema version {found}, this build needs {VERSION}; run overnight migrate")]
+    Older {
+        /// What is there; 0: none.
+        found: i64,
+    },
     /// A script was changed after it was applied.
     #[error(
         "schema version {version} in the database is not the one of this build; restore the database, or use the build that made it"

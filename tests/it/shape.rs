@@ -7,6 +7,7 @@ use std::process::Command;
 /// that is here and isn't drawn any more.
 const ARROWS: &[(&str, &[&str])] = &[
     // floor 1
+    ("api-types", &[]),
     ("crash", &[]),
     ("domain", &[]),
     ("migrations", &[]),
@@ -19,7 +20,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("queue", &["domain"]),
     ("source", &[]),
     ("store", &["domain", "migrations"]),
+    ("web", &[]),
+    // between them: wishes are taken without a queue and without a provider
+    ("reception", &["domain", "processor", "source", "store", "tokens", "wire"]),
     // floor 3
+    ("api", &["api-types", "domain", "reception", "store", "web"]),
     ("gateway", &["tokens", "wire"]),
     (
         "pipeline",
@@ -29,10 +34,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "openai",
             "processor",
             "queue",
+            "reception",
             "source",
             "store",
             "telemetry",
-            "tokens",
             "wire",
         ],
     ),
@@ -40,6 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "overnight",
         &[
+            "api",
+            "api-types",
             "crash",
             "domain",
             "gateway",
@@ -48,10 +55,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pipeline",
             "processor",
             "queue",
+            "reception",
             "source",
             "store",
             "telemetry",
             "tokens",
+            "web",
             "wire",
         ],
     ),

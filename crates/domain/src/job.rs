@@ -184,6 +184,12 @@ pub struct JobPolicy {
     pub retry_at: Option<Time>,
 }
 
+impl Default for JobPolicy {
+    fn default() -> Self {
+        Self { watchdog: Duration::from_secs(600), busy_rest: Duration::from_secs(30), retry_at: None }
+    }
+}
+
 /// The next state of a job and all that goes with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobDecision {

@@ -21,7 +21,8 @@ use crate::exit::{Exit, Trouble};
 /// What the port tells.
 pub(crate) struct Admin {
     pub(crate) store: Store,
-    pub(crate) queue: Queue,
+    /// The broker; none: the role has nothing to do with it.
+    pub(crate) queue: Option<Queue>,
     pub(crate) metrics: Metrics,
     /// Whether this role exports what stands in the database.
     pub(crate) gauges: bool,
@@ -71,7 +72,8 @@ impl Admin {
 /// Each thing that the role needs, a line each.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let database = admin.store.ping().await.map_err(|error| error.to_string());
-    let checks = [("database", database), ("broker", broker(&admin.queue))];
+    let mut checks = vec![("database", database)];
+    checks.extend(admin.queue.as_ref().map(|queue| ("broker", broker(queue))));
     let lines = checks.iter().map(|(name, check)| match check {
         Ok(()) => format!("ok {name}\n"),
         Err(why) => format!("failed {name}: {why}\n"),
@@ -96,7 +98,9 @@ async fn scrape(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response
     if !admin.admits(&headers) {
         return (StatusCode::UNAUTHORIZED, "a bearer token is needed: ADMIN_TOKEN\n").into_response();
     }
-    metrics::gauge!(names::AMQP_CONNECTED).set(if broker(&admin.queue).is_ok() { 1.0 } else { 0.0 });
+    if let Some(queue) = &admin.queue {
+        metrics::gauge!(names::AMQP_CONNECTED).set(if broker(queue).is_ok() { 1.0 } else { 0.0 });
+    }
     if admin.gauges {
         match admin.store.gauges().await {
             Ok(gauges) => export(&gauges),

@@ -26,7 +26,7 @@ Exit codes:
   1    failed for any other reason
   2    usage error, or input that can't be used
   3    a timeout ran out while waiting
-  4    the provider refused the key
+  4    the provider or the server refused the key
   5    the awaited job ended failed, expired or cancelled
   6    the awaited job ended completed_with_errors, or records were left out with --skip-invalid
   8    not finished yet (batch status --exit-status, batch collect), or held with ENABLE_BATCH_API=false
@@ -113,6 +113,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EventsCommand,
     },
+    /// Tokens of the REST API
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// The configuration in force
     Config {
         #[command(subcommand)]
@@ -194,6 +199,8 @@ pub(crate) enum BatchCommand {
     },
     /// Decide about a job's batches that wait for a person
     Resolve(ResolveArgs),
+    /// Take up tasks of a job again that failed, expired or went missing, as a job of their own
+    Retry(RetryArgs),
 }
 
 #[derive(Subcommand)]
@@ -216,6 +223,8 @@ pub(crate) enum Role {
     Poller,
     /// Serves OpenAI's Files and Batches API and runs the batches, simulated
     Gateway,
+    /// Serves the REST API: jobs wished for, watched, read and cancelled; it runs no stage
+    Api,
 }
 
 #[derive(Args)]
@@ -239,6 +248,46 @@ pub(crate) enum ResolveAs {
     NotCreated,
     /// Its results are not coming: its requests end as missing, at unknown cost
     GiveUp,
+}
+
+#[derive(Args)]
+pub(crate) struct RetryArgs {
+    /// A job's id, or the beginning of one
+    pub(crate) job: String,
+    /// Only tasks that ended for this reason, such as rate_limited
+    #[arg(long, value_name = "ERROR_CLASS")]
+    pub(crate) class: Option<String>,
+    /// Only tasks that ended longer ago than this, such as 24h or 7d
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) older_than: Option<Duration>,
+    /// Hold the job until BATCH_OVERNIGHT_HOUR
+    #[arg(long)]
+    pub(crate) tonight: bool,
+    /// Check and estimate; store and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until the job has ended
+    #[arg(long, conflicts_with = "tonight")]
+    pub(crate) wait: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and print it once
+    Add {
+        /// What to call it
+        name: String,
+        /// What it may do: viewer looks, operator creates and cancels jobs, admin sets schedules, too
+        #[arg(long, value_parser = role)]
+        role: web::Role,
+    },
+    /// List the tokens; none of them can be read again
+    List,
+    /// Forget a token: who has it is a stranger from now on
+    Revoke {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Args)]
@@ -356,6 +405,10 @@ pub(crate) enum InstanceCommand {
     Show,
     /// Give this database a new tag: for a copy, or a backup that was restored beside its original
     Rotate,
+}
+
+fn role(word: &str) -> Result<web::Role, String> {
+    web::Role::parse(word).ok_or_else(|| "take viewer, operator or admin".to_owned())
 }
 
 /// A number with its unit: `90s`, `20m`, `26h`, `7d`.

@@ -114,19 +114,51 @@ impl From<pipeline::Failure> for Trouble {
     }
 }
 
-impl From<pipeline::IntakeError> for Trouble {
-    fn from(error: pipeline::IntakeError) -> Self {
+impl From<reception::WordError> for Trouble {
+    fn from(error: reception::WordError) -> Self {
         match error {
-            pipeline::IntakeError::Store(error) => error.into(),
-            pipeline::IntakeError::Changed(_) => Self::usage(error),
-            pipeline::IntakeError::Interrupted => Self::other(error),
+            reception::WordError::Store(error) => error.into(),
+            reception::WordError::Discrepancy { .. } => Self::caused(Exit::Other, &error),
         }
     }
 }
 
-impl From<pipeline::ScheduleError> for Trouble {
-    fn from(error: pipeline::ScheduleError) -> Self {
-        use pipeline::ScheduleError::{Night, Repo, Store, Unknown};
+impl From<reception::Refusal> for Trouble {
+    fn from(refusal: reception::Refusal) -> Self {
+        use reception::Refusal::{Intake, NothingToRetry, Store};
+        match refusal {
+            Store(error) => error.into(),
+            Intake(error) => error.into(),
+            NothingToRetry { .. } => Self::usage(refusal).fix("widen --class or --older-than"),
+            other => Self::caused(Exit::Usage, &other),
+        }
+    }
+}
+
+impl From<web::ServeError> for Trouble {
+    fn from(error: web::ServeError) -> Self {
+        let fix = match &error {
+            web::ServeError::NeedsToken { .. } => "make one: overnight token add NAME --role operator",
+            web::ServeError::Listen { .. } => "choose another HTTP_ADDR; port 0 takes any",
+            web::ServeError::Serve(_) => "start it again",
+        };
+        Self::caused(Exit::Config, &error).fix(fix)
+    }
+}
+
+impl From<reception::IntakeError> for Trouble {
+    fn from(error: reception::IntakeError) -> Self {
+        match error {
+            reception::IntakeError::Store(error) => error.into(),
+            reception::IntakeError::Changed(_) => Self::usage(error),
+            reception::IntakeError::Interrupted => Self::other(error),
+        }
+    }
+}
+
+impl From<reception::ScheduleError> for Trouble {
+    fn from(error: reception::ScheduleError) -> Self {
+        use reception::ScheduleError::{Night, Repo, Store, Unknown};
         match error {
             Store(error) => error.into(),
             Repo(_) => Self::usage(error),

@@ -10,6 +10,7 @@ mod exit;
 mod output;
 mod progress;
 mod select;
+mod server;
 mod world;
 
 use std::process::ExitCode;

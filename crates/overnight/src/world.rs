@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{HoldReason, Lane, Rule, Time};
 use pipeline::{Context, Engine, Night, PipelineConfig, Provider};
 use queue::Queue;
+use reception::House;
 use store::{Store, StoreOptions};
 use url::Url;
 
@@ -300,8 +301,7 @@ fn spool(config: &Config) -> PathBuf {
 
 /// The next night.
 pub(crate) fn tonight(config: &Config) -> Result<Time, Trouble> {
-    let slot = rule(config)?.next(config.clock.now()).map_err(Trouble::config)?;
-    Ok(slot.at)
+    house(config)?.tonight(config.clock.now()).map_err(Trouble::config)
 }
 
 /// Why a job that is submitted now waits, and until when.
@@ -309,11 +309,19 @@ pub(crate) fn hold(
     config: &Config,
     for_the_night: bool,
 ) -> Result<Option<(HoldReason, Option<Time>)>, Trouble> {
-    Ok(match (config.enabled, for_the_night) {
-        (false, true) => Some((HoldReason::BatchApiDisabled, Some(tonight(config)?))),
-        (false, false) => Some((HoldReason::BatchApiDisabled, None)),
-        (true, true) => Some((HoldReason::Overnight, Some(tonight(config)?))),
-        (true, false) => None,
+    house(config)?.hold(for_the_night, config.clock.now()).map_err(Trouble::config)
+}
+
+/// What this installation says about every wish.
+pub(crate) fn house(config: &Config) -> Result<House, Trouble> {
+    Ok(House {
+        provider: config.provider.to_string(),
+        limits: config.limits,
+        prices: config.prices.clone(),
+        enabled: config.enabled,
+        night: rule(config)?,
+        catchup: config.catchup,
+        processors: config.processors_dir.clone(),
     })
 }
 

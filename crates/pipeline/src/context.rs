@@ -107,10 +107,6 @@ pub struct Context {
     pub(crate) gate: Arc<Mutex<Gate>>,
 }
 
-/// How often an active job is looked at though no batch says anything.
-const WATCHDOG: Duration = Duration::from_secs(600);
-/// How long tasks rest whose records are on their way in another job.
-const BUSY_REST: Duration = Duration::from_secs(30);
 /// How long a create rests that never left, or that the provider was too busy for.
 const CREATE_REST: Duration = Duration::from_secs(10);
 
@@ -145,11 +141,7 @@ impl Context {
     pub(crate) fn job_policy(&self) -> JobPolicy {
         // A rule that finds no night is a bug; at worst tasks go at once.
         let night = |rule: Rule| rule.next(self.clock().now()).ok().map(|slot| slot.at);
-        JobPolicy {
-            watchdog: WATCHDOG,
-            busy_rest: BUSY_REST,
-            retry_at: self.config.retry_tonight.and_then(night),
-        }
+        JobPolicy { retry_at: self.config.retry_tonight.and_then(night), ..JobPolicy::default() }
     }
 
     /// Rings the relay's bell: an order was placed.

@@ -33,11 +33,26 @@ impl From<openai::CallError> for Failure {
     }
 }
 
-impl From<crate::IntakeError> for Failure {
-    fn from(error: crate::IntakeError) -> Self {
+impl From<reception::IntakeError> for Failure {
+    fn from(error: reception::IntakeError) -> Self {
         match error {
-            crate::IntakeError::Store(error) => Self::Store(error),
+            reception::IntakeError::Store(error) => Self::Store(error),
             other => Self::Fault(other.to_string()),
+        }
+    }
+}
+
+impl From<reception::LineError> for Failure {
+    fn from(error: reception::LineError) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+impl From<reception::WordError> for Failure {
+    fn from(error: reception::WordError) -> Self {
+        match error {
+            reception::WordError::Store(error) => error.into(),
+            reception::WordError::Discrepancy { .. } => Self::Fault(error.to_string()),
         }
     }
 }

@@ -11,10 +11,10 @@ use serde_json::json;
 use store::{BacklogTask, Commit, RunClaim, RunEnd, RunPart, RunRow, Store, StoreError};
 
 use crate::failure::Failure;
-use crate::intake::IntakeError;
 use crate::night::Night;
 use crate::run::Ran;
 use crate::select::{Key, Selection, backlog_of};
+use reception::{IntakeError, Request};
 
 /// How often a run selects anew because somebody else took a task that it had selected. A backlog that
 /// moves faster than that is looked at again after a pause.
@@ -82,8 +82,8 @@ async fn accept(
             continue;
         }
         let part = RunPart { claim, agent: agent.clone() };
-        let priority = schedule.terms.priority.rank();
-        let accepted = group.intake.accept_as(store, &group.request, priority, Some(part)).await?;
+        let request = Request { priority: schedule.terms.priority.rank(), ..group.request.clone() };
+        let accepted = group.intake.accept_as(store, &request, Some(part)).await?;
         tracing::info!(job.id = %accepted.job, tasks = accepted.tasks, agent, "job accepted by a schedule");
         crash::pass(Point::RunAfterJob);
     }

@@ -11,7 +11,6 @@ use store::BatchRow;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::line::line;
 
 /// Lines read from the database at a time.
 const PAGE: u32 = 50;
@@ -115,7 +114,7 @@ async fn page(
     let Some(last) = rows.last().map(|row| row.line) else { return Ok(None) };
     let mut bytes = Vec::new();
     for row in &rows {
-        bytes.extend(line(&row.custom_id, endpoint, &row.body)?);
+        bytes.extend(reception::line(&row.custom_id, endpoint, &row.body)?);
     }
     Ok(Some((bytes, last)))
 }

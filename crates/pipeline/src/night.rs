@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{Limits, NightError, PriceTable, Priority, Rule, ScheduleTerms};
-use store::StoreError;
+use domain::{Limits, PriceTable, Priority, Rule, ScheduleTerms};
 
 use crate::Provider;
 
@@ -37,21 +36,4 @@ impl Night {
     pub fn terms(&self) -> ScheduleTerms {
         ScheduleTerms { rule: self.rule, max_tasks: self.max_tasks, priority: Priority::High }
     }
-}
-
-/// Why a schedule can't be told something.
-#[derive(Debug, thiserror::Error)]
-pub enum ScheduleError {
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no such schedule.
-    #[error("no schedule {0:?}; `schedule list` shows them")]
-    Unknown(String),
-    /// A repository's name can't be one.
-    #[error("{0:?} is not a repository; take ORG/REPO")]
-    Repo(String),
-    /// The rule has no next night.
-    #[error(transparent)]
-    Night(#[from] NightError),
 }

@@ -14,7 +14,6 @@ use store::{Commit, JobRow, PlanChunk, PlannedBatch, PlannedLine, Unplanned};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::line::line;
 use crate::worker::Handled;
 
 /// Tasks per part: a fraction of a second of work, and about a megabyte of text. Every thread that handles a
@@ -102,7 +101,8 @@ impl Part<'_> {
             (None, None) => return Err(Failure::Fault(format!("task {} has no record", task.id))),
         };
         let body = rendered.as_ref().or(task.request.as_ref()).map_or("", String::as_str);
-        let bytes = u64::try_from(line(&task.custom_id, &self.row.endpoint, body)?.len()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(reception::line(&task.custom_id, &self.row.endpoint, body)?.len())
+            .unwrap_or(u64::MAX);
         match self.batch_for(bytes) {
             Ok((batch, number)) => {
                 let attempt = AttemptId(self.clock.new_id());

@@ -6,9 +6,9 @@ use domain::{Money, Schedule};
 use serde::Serialize;
 use store::{BacklogTask, Store};
 
-use crate::intake::IntakeError;
 use crate::night::Night;
 use crate::select::{Key, Selection, backlog_of};
+use reception::IntakeError;
 
 /// The tasks of one agent and repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -10,8 +10,8 @@ use processor::{Processor, ProcessorError};
 use source::Invalid;
 use store::{Backlog, BacklogTask, Store};
 
-use crate::intake::{Intake, IntakeError, Request, Source};
 use crate::night::Night;
+use reception::{Intake, IntakeError, Request, Source};
 
 /// The tasks of one agent; in a preview, of one repository.
 pub(crate) struct Group {
@@ -153,5 +153,7 @@ fn request(night: &Night, processor: Arc<Processor>, tasks: Vec<BacklogTask>, (a
         again: true,
         limits: night.limits,
         prices: night.prices.clone(),
+        priority: Kind::TaskProcessing.priority(),
+        origin: store::Origin::default(),
     }
 }

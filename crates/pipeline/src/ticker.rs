@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use reception::ScheduleError;
 use store::Store;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
-use crate::night::{Night, ScheduleError};
+use crate::night::Night;
 use crate::run::Ran;
 use crate::tick::{tick, wind};
 use crate::worker::chain;

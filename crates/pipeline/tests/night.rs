@@ -9,7 +9,8 @@ use domain::{
     Clock, Event, EventType, HoldReason, JobId, Kind, Lane, Limits, PriceFile, PriceTable, Priority, Rule,
     RunId, RunState, Schedule, ScheduleFact, ScheduleTerms, Stream, TaskId, Ticking, Time, decide_schedule,
 };
-use pipeline::{Night, Provider, run_now, set_repo, tell, tick, wind};
+use pipeline::{Night, Provider, run_now, tick, wind};
+use reception::{set_repo, tell_schedule};
 use sea_orm::{ConnectionTrait as _, Database};
 use store::{
     Accepted, Backlog, BacklogTask, Commit, EventPlace, NewJob, NewTask, RunEnd, RunPart, Store, StoreError,
@@ -102,6 +103,7 @@ fn job(store: &Store, hold: Option<HoldReason>, run: Option<RunPart>) -> NewJob 
         priority: 30,
         prices_of: "2026-11-23".to_owned(),
         run,
+        origin: store::Origin::default(),
     }
 }
 
@@ -158,8 +160,8 @@ async fn a_repositorys_tasks_belong_to_its_own_schedule() {
         wind(&store, &night).await.unwrap();
         backlog(&store).await;
         let terms = ScheduleTerms { rule: night.rule, max_tasks: 5, priority: Priority::Low };
-        let own = set_repo(&store, &night, "acme/app", terms).await.unwrap();
-        assert!(set_repo(&store, &night, "acme", terms).await.is_err());
+        let own = set_repo(&store, night.catchup, "acme/app", terms).await.unwrap();
+        assert!(set_repo(&store, night.catchup, "acme", terms).await.is_err());
         let later = world.open("+13h").await;
         assert_eq!(tick(&later, &night).await.unwrap().len(), 2);
 
@@ -176,10 +178,10 @@ async fn a_repositorys_tasks_belong_to_its_own_schedule() {
 
         // Its schedule removed, the rest is everybody's. Its history stays, and when it comes back the night
         // on record is not owed again.
-        assert!(tell(&store, &night, &own.name, &ScheduleFact::Removed).await.unwrap());
+        assert!(tell_schedule(&store, night.catchup, &own.name, &ScheduleFact::Removed).await.unwrap());
         assert_eq!(store.count_pending(&Backlog::Rest).await.unwrap(), 15);
         assert_eq!(store.schedules().await.unwrap().len(), 1);
-        let back = set_repo(&store, &night, "acme/app", terms).await.unwrap();
+        let back = set_repo(&store, night.catchup, "acme/app", terms).await.unwrap();
         assert!(back.next.unwrap().date > own.next.unwrap().date);
         assert_eq!(store.runs(Some(&own.name), 10).await.unwrap().len(), 1);
     }
@@ -214,7 +216,7 @@ async fn a_decision_on_what_has_changed_meanwhile_is_not_written() {
         wind(&store, &night).await.unwrap();
         let read = store.schedule(Schedule::OVERNIGHT).await.unwrap().unwrap();
         let pause = |reason: &str| ScheduleFact::Paused(reason.to_owned());
-        assert!(tell(&store, &night, Schedule::OVERNIGHT, &pause("first")).await.unwrap());
+        assert!(tell_schedule(&store, night.catchup, Schedule::OVERNIGHT, &pause("first")).await.unwrap());
         let mut fresh = || RunId(store.clock().new_id());
         let mut ticking = Ticking { now: store.clock().now(), catchup: night.catchup, fresh: &mut fresh };
         let late = decide_schedule(&read, pause("late"), &mut ticking).unwrap().unwrap();

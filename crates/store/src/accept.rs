@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::dialect::Dialect;
 use crate::order::Waiting;
+use crate::origin::{self, Origin};
 use crate::record::{RecordRow, insert_records, insert_texts};
 use crate::sql::Sql;
 use crate::{CHUNK, RunPart, Store, StoreError, backlog, event, order, run};
@@ -47,6 +48,8 @@ pub struct NewJob {
     pub prices_of: String,
     /// The run of a schedule that makes it, if one does.
     pub run: Option<RunPart>,
+    /// How it was asked for.
+    pub origin: Origin,
 }
 
 /// A task of a job to accept.
@@ -135,6 +138,7 @@ impl Store {
                 .transaction("accept", move |on| {
                     async move {
                         insert_job(dialect, on, &job, now).await?;
+                        origin::write(dialect, on, job.id, &job.origin).await?;
                         let mut total = 0;
                         while let Some(part) = arriving.recv().await {
                             match part {
@@ -217,7 +221,7 @@ async fn insert_tasks(
             .run(on)
             .await?;
         let claimed: Vec<&str> = chunk.iter().filter_map(|task| task.task_id.as_deref()).collect();
-        backlog::claim(dialect, on, job.id, &claimed, now).await?;
+        backlog::claim(dialect, on, job.id, job.origin.parent, &claimed, now).await?;
     }
     Ok(())
 }
@@ -263,6 +267,7 @@ async fn finish(
         "model": job.model,
         "tasks": total,
         "hold": job.hold.map(|(reason, until)| json!({ "reason": reason, "until": until })),
+        "parent_job_id": job.origin.parent,
         "estimate_usd": accepted.estimate_cost.map(Money::dollars),
         "run_id": job.run.as_ref().map(|part| part.claim.id),
     });

@@ -156,6 +156,22 @@ impl Store {
         row.map_or(Ok(0), |row| row.count("n"))
     }
 
+    /// Pending tasks of a repository and an agent type (empty: of all), most urgent first.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn backlog_of(
+        &self,
+        repo: &str,
+        agent: &str,
+        limit: u64,
+    ) -> Result<Vec<BacklogTask>, StoreError> {
+        let text = "SELECT * FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
+            AND ($2 = '' OR agent_type = $2) ORDER BY priority DESC, created_at, id LIMIT $3";
+        let sql = self.sql("backlog_of", text).text(repo).text(agent).int(limit);
+        sql.all(&self.connection).await?.iter().map(read).collect()
+    }
+
     /// The tasks of these ids that are pending, in the order of the ids; the rest is not ours to take.
     ///
     /// # Errors
@@ -189,11 +205,13 @@ fn place(row: &crate::sql::Row) -> Result<Place, StoreError> {
     Ok(Place { priority: row.int("priority")?, created_at: row.get("created_at")?, id: row.text("id")? })
 }
 
-/// Claims pending tasks for a job: all of them, or the transaction fails.
+/// Claims pending tasks for a job, and those that its parent has failed: all of them, or the transaction
+/// fails.
 pub(crate) async fn claim(
     dialect: Dialect,
     on: &DatabaseTransaction,
     job: JobId,
+    parent: Option<JobId>,
     ids: &[&str],
     now: Time,
 ) -> Result<(), StoreError> {
@@ -201,10 +219,16 @@ pub(crate) async fn claim(
         return Ok(());
     }
     let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
-        WHERE status = 'pending' AND id IN (";
+        WHERE (status = 'pending' OR (status = 'failed' AND batch_job_id = $3)) AND id IN (";
     let values = ids.iter().map(|id| Value::from((*id).to_owned()));
-    let claimed =
-        Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).list(values).then(")").run(on).await?;
+    let claimed = Sql::new(dialect, "claim_backlog", update)
+        .id(job.0)
+        .time(now)
+        .id_or_null(parent.map(|parent| parent.0))
+        .list(values)
+        .then(")")
+        .run(on)
+        .await?;
     if usize::try_from(claimed) == Ok(ids.len()) {
         return Ok(());
     }

@@ -53,6 +53,12 @@ pub struct JobRow {
     pub estimate_normal_cost: Option<Money>,
     /// Date of the price table.
     pub prices_of: String,
+    /// The job whose tasks it takes up again.
+    pub parent: Option<JobId>,
+    /// Words that the caller finds it by.
+    pub labels: Option<serde_json::Value>,
+    /// Whatever else the caller keeps with it.
+    pub metadata: Option<serde_json::Value>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// When it was accepted.
@@ -75,7 +81,7 @@ pub enum Find {
 }
 
 /// Jobs with why they can't go on: their own reason, or that of a batch; one that waits for a person first.
-const WITH_WHY: &str = "SELECT j.*, (SELECT b.last_error FROM batches b WHERE b.job_id = j.id \
+pub(crate) const WITH_WHY: &str = "SELECT j.*, (SELECT b.last_error FROM batches b WHERE b.job_id = j.id \
     AND b.last_error IS NOT NULL AND b.state NOT IN ('collected', 'cancelled') \
     ORDER BY CASE b.state WHEN 'parked' THEN 0 ELSE 1 END, b.number LIMIT 1) AS batch_error FROM batch_jobs j";
 /// Ids shown where a prefix finds several.
@@ -234,7 +240,7 @@ fn ids(rows: &[Row]) -> Result<Vec<JobId>, StoreError> {
     rows.iter().map(|row| row.id("id").map(JobId)).collect()
 }
 
-fn read(row: &Row) -> Result<JobRow, StoreError> {
+pub(crate) fn read(row: &Row) -> Result<JobRow, StoreError> {
     let id: Uuid = row.id("id")?;
     let hold: Option<String> = row.get("hold_reason")?;
     let money =
@@ -282,6 +288,9 @@ fn read(row: &Row) -> Result<JobRow, StoreError> {
         estimate_cost: money("estimate_cost")?,
         estimate_normal_cost: money("estimate_normal_cost")?,
         prices_of: row.text("prices_of")?,
+        parent: row.id_or_null("parent_job_id")?.map(JobId),
+        labels: row.get("labels")?,
+        metadata: row.get("metadata")?,
         last_error: row.get::<Option<String>>("last_error")?.or(row.get("batch_error")?),
         created_at: row.get("created_at")?,
         submitted_at: row.get("submitted_at")?,

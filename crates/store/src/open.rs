@@ -69,6 +69,23 @@ impl Store {
         self.connection.close().await.map_err(failed("close"))
     }
 
+    /// Asks the database for its schema version, and sees that it is this build's.
+    ///
+    /// # Errors
+    /// A database that doesn't answer, or whose schema is another.
+    pub async fn check_schema(&self) -> Result<(), StoreError> {
+        let text = "SELECT max(version) AS version FROM _sqlx_migrations";
+        let row = self.sql("check_schema", text).one(&self.connection).await?;
+        let found: Option<i64> = row.map(|row| row.get("version")).transpose()?.flatten();
+        match found {
+            Some(found) if found == migrations::VERSION => Ok(()),
+            Some(found) if found > migrations::VERSION => {
+                Err(migrations::SchemaError::Newer { found }.into())
+            }
+            found => Err(migrations::SchemaError::Older { found: found.unwrap_or_default() }.into()),
+        }
+    }
+
     /// The clock of this process.
     #[must_use]
     pub fn clock(&self) -> Clock {

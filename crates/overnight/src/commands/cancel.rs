@@ -26,7 +26,8 @@ pub(crate) async fn run(
         true => World::beside(config, desk)?,
         false => World::start(config, desk, false).await?,
     };
-    let asked = pipeline::cancel_job(&world.context, job).await?;
+    let asked = reception::cancel_job(&world.context.store, job).await?;
+    world.context.ring();
     let too_late = !asked && world.context.store.job(job).await?.job.state.outcome().is_some();
     // One that is being cancelled already is waited for just the same.
     let watched = watch(&world.context.store, job, Until::Stopped, Some(timeout), output).await?;

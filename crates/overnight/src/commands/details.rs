@@ -1,6 +1,6 @@
 //! `overnight batch details`: a job with its batches, errors and cost.
 
-use domain::{JobId, Money, Parked};
+use domain::{JobId, Parked};
 use serde_json::{Value, json};
 use store::{BatchRow, Store};
 
@@ -136,31 +136,5 @@ fn batch_document(row: &BatchRow) -> Value {
 
 /// A job for programs: the same shape wherever one is printed.
 pub(crate) async fn job_document(store: &Store, job: JobId) -> Result<Value, Trouble> {
-    let (row, shown, batches) = store.job_shown(job).await?;
-    let tasks = store.task_tally(job).await?;
-    Ok(json!({
-        "job_id": job,
-        "kind": row.job.kind,
-        "state": shown.as_str(),
-        "outcome": row.job.state.outcome(),
-        "hold_until": row.hold_until,
-        "provider": row.provider,
-        "processor": { "name": row.processor, "version": row.processor_version },
-        "model": row.model,
-        "source": row.source,
-        "total": row.job.total,
-        "tasks": tasks,
-        "batch_counts": batches,
-        "usage": { "input_tokens": row.tokens.input, "cached_tokens": row.tokens.cached, "output_tokens": row.tokens.output },
-        "cost_usd": row.cost.dollars(),
-        "normal_cost_usd": row.normal_cost.dollars(),
-        "saved_usd": row.cost.saved_of(row.normal_cost).dollars(),
-        "answers_of_unknown_cost": row.unpriced,
-        "estimate_usd": row.estimate_cost.map(Money::dollars),
-        "prices_of": row.prices_of,
-        "last_error": row.last_error,
-        "created_at": row.created_at,
-        "submitted_at": row.submitted_at,
-        "ended_at": row.ended_at,
-    }))
+    serde_json::to_value(api::job(store, job).await?).map_err(Trouble::other)
 }

@@ -44,7 +44,7 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
             let tasks = records.iter().map(|record| backlog_task(record, agent)).collect();
             added += desk.store.add_backlog(tasks).await?;
         }
-        desk.store.load_records(records.into_iter().map(pipeline::record_row).collect()).await?;
+        desk.store.load_records(records.into_iter().map(reception::record_row).collect()).await?;
     }
     let document = json!({ "loaded": good.len(), "backlog_added": added, "invalid": wrong });
     output.result(&document, || {

@@ -1,5 +1,6 @@
 //! One file a command; here they are told apart.
 
+mod api;
 mod cancel;
 mod collect;
 pub(crate) mod completions;
@@ -12,11 +13,14 @@ mod list;
 mod load;
 mod migrate;
 mod processors;
+mod remote;
 mod resolve;
+mod retry;
 mod schedule;
 mod serve;
 mod status;
 mod submit;
+mod token;
 mod topology;
 mod up;
 mod wait;
@@ -26,6 +30,7 @@ use crate::cli::{BatchCommand, Command, EventsCommand};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
+use crate::server::Server;
 
 /// Runs a command that needs a configuration.
 pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Result<Exit, Trouble> {
@@ -43,6 +48,7 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
             events::run(config, job.as_deref(), follow, output).await
         }
         Command::Instance { command } => instance::run(config, &command, output).await,
+        Command::Token { command } => token::run(config, &command, output).await,
         Command::Doctor => doctor::run(config, output).await,
         // Done before the configuration was read.
         Command::Config { .. } | Command::Completions { .. } => Ok(Exit::Success),
@@ -50,6 +56,9 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
 }
 
 async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Result<Exit, Trouble> {
+    if let Some(server) = Server::of(config)? {
+        return remote::batch(config, &server, command, output).await;
+    }
     match command {
         BatchCommand::Submit(arguments) => submit::run(config, &arguments, output).await,
         BatchCommand::Status { job, exit_status } => status::run(config, &job, exit_status, output).await,
@@ -58,6 +67,7 @@ async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Resul
         BatchCommand::List { open, since, limit } => list::run(config, open, since, limit, output).await,
         BatchCommand::Details { job } => details::run(config, &job, output).await,
         BatchCommand::Cancel { job, timeout } => cancel::run(config, &job, timeout, output).await,
+        BatchCommand::Retry(arguments) => retry::run(config, &arguments, output).await,
         BatchCommand::Resolve(arguments) => resolve::run(config, &arguments, output).await,
     }
 }

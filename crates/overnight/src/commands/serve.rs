@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::cli::Role;
+use crate::commands::api::Serving;
 use crate::commands::up::{self, Clock};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
@@ -29,7 +30,7 @@ const BOOT: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(25);
 
 pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<Exit, Trouble> {
-    if !config.is_fleet() && role != Role::Gateway {
+    if !config.is_fleet() && !matches!(role, Role::Gateway | Role::Api) {
         return Err(Trouble::config(format!("a {} needs a broker", role.as_str()))
             .why("roles in processes of their own are told by messages what is due")
             .fix("set QUEUE_URL to an amqp: URL and DATABASE_URL to a postgres: URL; on one machine, overnight up does it all"));
@@ -40,6 +41,7 @@ pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<
     let stop = CancellationToken::new();
     let mut running = match role {
         Role::Gateway => Running::Gateway(world::start_gateway(config, true).await?),
+        Role::Api => Running::Api(Serving::start(config, metrics, &stop).await?),
         Role::Scheduler | Role::Submitter | Role::Poller => {
             Running::Stages(stages(config, role, metrics, &stop, output).await?)
         }
@@ -48,7 +50,7 @@ pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<
     tokio::select! {
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Trouble::other)?,
-        ended = running.clock_stopped() => return ended,
+        ended = running.ended() => return ended,
     }
     output.note("stopping: what is in hand is finished");
     stop.cancel();
@@ -62,6 +64,7 @@ pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<
 /// A role at work.
 enum Running {
     Gateway(gateway::Running),
+    Api(Serving),
     Stages(Stages),
 }
 
@@ -75,10 +78,11 @@ struct Stages {
 }
 
 impl Running {
-    /// The end of a clock that should have gone on; waits for ever where there is none.
-    async fn clock_stopped(&mut self) -> Result<Exit, Trouble> {
+    /// The end of something that should have gone on; waits for ever where there is none.
+    async fn ended(&mut self) -> Result<Exit, Trouble> {
         match self {
             Self::Stages(Stages { clock: Some(clock), .. }) => up::clock_stopped(clock.await),
+            Self::Api(serving) => serving.ended().await,
             Self::Stages(_) | Self::Gateway(_) => std::future::pending().await,
         }
     }
@@ -86,6 +90,7 @@ impl Running {
     async fn stop(self) {
         match self {
             Self::Gateway(gateway) => gateway.shutdown().await,
+            Self::Api(serving) => serving.stop().await,
             Self::Stages(stages) => {
                 if let Some(clock) = stages.clock
                     && let Err(trouble) = up::clock_stopped(clock.await)
@@ -118,16 +123,16 @@ async fn stages(
             store.wake(config.provider.as_str()).await?;
         }
         Role::Poller => pipeline::tidy_spool(&context).await?,
-        Role::Scheduler | Role::Gateway => {}
+        Role::Scheduler | Role::Gateway | Role::Api => {}
     }
     let engine = Engine::start(&context, role.lanes());
     let clock = match role {
         Role::Scheduler => Some(up::start_clock(config, &context, stop, output)?),
-        Role::Submitter | Role::Poller | Role::Gateway => None,
+        Role::Submitter | Role::Poller | Role::Gateway | Role::Api => None,
     };
     let admin = Admin {
         store: store.clone(),
-        queue: queue.clone(),
+        queue: Some(queue.clone()),
         metrics,
         gauges: role == Role::Scheduler,
         token: config.admin_token.clone(),
@@ -138,7 +143,7 @@ async fn stages(
 }
 
 /// Opens the database, waiting a while for one that is still starting. A wrong schema is not waited for.
-async fn open_store(config: &Config) -> Result<Store, Trouble> {
+pub(crate) async fn open_store(config: &Config) -> Result<Store, Trouble> {
     let options = StoreOptions { url: config.database_url.clone(), migrate: false, clock: config.clock };
     let patience = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
@@ -151,19 +156,23 @@ async fn open_store(config: &Config) -> Result<Store, Trouble> {
 }
 
 fn announce(config: &Config, role: Role, running: &Running, output: &Output) {
-    let (gateway, admin) = match running {
-        Running::Gateway(gateway) => (Some(gateway.base_url()), None),
-        Running::Stages(stages) => (None, Some(format!("http://{}", stages.admin))),
+    let url = |address: SocketAddr| Some(format!("http://{address}"));
+    let (gateway, api, admin) = match running {
+        Running::Gateway(gateway) => (Some(gateway.base_url()), None, None),
+        Running::Api(serving) => (None, url(serving.address), url(serving.admin)),
+        Running::Stages(stages) => (None, None, url(stages.admin)),
     };
     let document = json!({
         "role": role.as_str(),
         "provider": config.provider.as_str(),
         "gateway": gateway,
+        "api": api,
         "admin": admin,
     });
     output.result(&document, || {
         let mut text = format!("overnight {} is up with the provider {}", role.as_str(), config.provider);
         gateway.iter().for_each(|url| text.push_str(&format!("\n  gateway  {url}")));
+        api.iter().for_each(|url| text.push_str(&format!("\n  api      {url}/api/batch")));
         admin
             .iter()
             .for_each(|url| text.push_str(&format!("\n  admin    {url} (/livez, /readyz, /metrics)")));
@@ -178,6 +187,7 @@ impl Role {
             Self::Submitter => "submitter",
             Self::Poller => "poller",
             Self::Gateway => "gateway",
+            Self::Api => "api",
         }
     }
 
@@ -186,18 +196,19 @@ impl Role {
         match self {
             Self::Submitter => &[Lane::Plan, Lane::Submit],
             Self::Poller => &[Lane::Poll, Lane::Collect, Lane::Settle],
-            Self::Scheduler | Self::Gateway => &[],
+            Self::Scheduler | Self::Gateway | Self::Api => &[],
         }
     }
 
     /// Where its admin port is, unless somebody says otherwise: one of its own, so that one of each role fits
     /// on a machine.
-    fn admin_addr(self) -> SocketAddr {
+    pub(crate) fn admin_addr(self) -> SocketAddr {
         let port = match self {
             Self::Scheduler => 9091,
             Self::Submitter => 9092,
             Self::Poller => 9093,
             Self::Gateway => 9094,
+            Self::Api => 9090,
         };
         SocketAddr::from(([127, 0, 0, 1], port))
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use domain::{JobId, Kind};
-use pipeline::{Estimate, Intake, Request, Skipped, Source};
 use processor::Processor;
+use reception::{Estimate, Intake, Request, Skipped, Source};
 use serde_json::{Value, json};
 
 use crate::cli::SubmitArgs;
@@ -73,6 +73,8 @@ pub(crate) fn request(
         again: false,
         limits: config.limits,
         prices: config.prices.clone(),
+        priority: kind.priority(),
+        origin: store::Origin::default(),
     })
 }
 
@@ -92,7 +94,7 @@ async fn backlog(desk: &Desk, ids: &[String]) -> Result<Source, Trouble> {
 }
 
 /// Wrong records end the command, unless they are to be left out.
-fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) -> Result<(), Trouble> {
+pub(crate) fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) -> Result<(), Trouble> {
     if !wrong.is_empty() && !skip_invalid {
         return Err(wrong::refused(wrong, "or leave them out with --skip-invalid"));
     }
@@ -100,7 +102,7 @@ fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) -> Result<(),
     Ok(())
 }
 
-fn wrong_of(checked: &Intake) -> Vec<Wrong> {
+pub(crate) fn wrong_of(checked: &Intake) -> Vec<Wrong> {
     checked.invalid.iter().cloned().map(Wrong::from).collect()
 }
 
@@ -219,7 +221,7 @@ async fn submitted(
     }
 }
 
-fn dry_run(config: &Config, request: &Request, checked: &Intake, output: &Output) {
+pub(crate) fn dry_run(config: &Config, request: &Request, checked: &Intake, output: &Output) {
     let estimate = &checked.estimate;
     let model = request.processor.model();
     let start = request.hold.map(|(reason, until)| json!({ "reason": reason, "until": until }));

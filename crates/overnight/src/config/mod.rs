@@ -15,7 +15,7 @@ use openai::ApiKey;
 use pipeline::Provider;
 use store::SettleRules;
 use telemetry::LogFormat;
-use url::Url;
+use url::{Host, Url};
 
 use crate::cli::Global;
 use crate::exit::Trouble;
@@ -62,6 +62,9 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<Url>,
     pub(crate) inline_result_bytes: u64,
     pub(crate) gateway_url: Option<Url>,
+    pub(crate) http_addr: SocketAddr,
+    pub(crate) server_url: Option<Url>,
+    pub(crate) server_token: Option<String>,
     pub(crate) gateway_addr: SocketAddr,
     pub(crate) gateway_api_key: Option<String>,
     pub(crate) sim: gateway::SimConfig,
@@ -190,6 +193,8 @@ impl Reader<'_> {
         let public_url = self.optional(name::PUBLIC_URL);
         let inline_result_bytes = self.number(name::EVENTS_INLINE_RESULT_MAX_BYTES, 0, MOST_INLINE);
         let gateway_url = self.optional(name::GATEWAY_URL);
+        let http_addr = self.parsed(name::HTTP_ADDR);
+        let server_url = self.optional(name::OVERNIGHT_URL);
         let gateway_addr = self.parsed(name::GATEWAY_ADDR);
         let sim = self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default());
         let openai_url = self.parsed(name::OPENAI_BASE_URL);
@@ -226,6 +231,9 @@ impl Reader<'_> {
             inline_result_bytes: inline_result_bytes?,
             gateway_url: gateway_url?,
             processors_dir: PathBuf::from(self.text(name::OVERNIGHT_PROCESSORS_DIR)?),
+            http_addr: http_addr?,
+            server_url: server_url?,
+            server_token: self.text(name::OVERNIGHT_TOKEN),
             gateway_addr: gateway_addr?,
             gateway_api_key: self.text(name::GATEWAY_API_KEY),
             sim: sim?,
@@ -392,11 +400,29 @@ impl Reader<'_> {
     }
 
     fn beyond_loopback(&mut self, config: &Config) {
+        let server = config.server_url.as_ref();
+        if server.is_some_and(|url| !matches!(url.scheme(), "http" | "https") || url.host().is_none()) {
+            self.wrong(name::OVERNIGHT_URL, "not an http or https address");
+        }
+        if config.server_token.is_some() && server.is_some_and(|url| url.scheme() == "http" && !is_here(url))
+        {
+            self.wrong(name::OVERNIGHT_URL, "a token is not sent there without encryption; take https");
+        }
         if !config.gateway_addr.ip().is_loopback() && config.gateway_api_key.is_none() {
             self.wrong(name::GATEWAY_ADDR, "beyond loopback the gateway demands GATEWAY_API_KEY");
         }
         if config.admin_addr.is_some_and(|addr| !addr.ip().is_loopback()) && config.admin_token.is_none() {
             self.wrong(name::ADMIN_ADDR, "beyond loopback /metrics demands ADMIN_TOKEN");
         }
+    }
+}
+
+/// Whether an address is this machine's own.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }

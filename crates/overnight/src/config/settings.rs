@@ -68,6 +68,10 @@ settings! {
     QUEUE_URL, "queue.url", "memory:", secret
         "memory: (the stages run in the process that needs them) or an amqp: or amqps: URL (roles of `overnight serve` run them)";
     QUEUE_PREFIX, "queue.prefix", "overnight", "how the names of the broker's exchanges and queues begin";
+    HTTP_ADDR, "http.addr", "127.0.0.1:8080", "where `overnight serve api` serves the REST API; beyond loopback it needs a token";
+    OVERNIGHT_URL, "server.url", "",
+        "a server's REST API, such as http://127.0.0.1:8080; batch commands are then done there";
+    OVERNIGHT_TOKEN, "server.token", "", secret "bearer token for that server";
     ADMIN_ADDR, "http.admin_addr", "",
         "where a role of `overnight serve` tells its health and its metrics; unset: 127.0.0.1 and a port of the role's own";
     ADMIN_TOKEN, "http.admin_token", "", secret "bearer token that /metrics demands; needed beyond loopback";

@@ -100,6 +100,7 @@ fn new_job(store: &Store) -> NewJob {
         priority: 30,
         prices_of: "2026-11-23".to_owned(),
         run: None,
+        origin: store::Origin::default(),
     }
 }
 

@@ -36,7 +36,7 @@ async fn tell(
 ) -> Result<Exit, Trouble> {
     let (desk, night) = (Desk::open(config, "schedule").await?, night(config)?);
     pipeline::ensure(&desk.store, &night).await?;
-    pipeline::tell(&desk.store, &night, name, &fact).await?;
+    reception::tell_schedule(&desk.store, night.catchup, name, &fact).await?;
     let schedule = find(config, &desk.store, name).await?;
     output.result(&document(&schedule, None), || said.to_owned());
     desk.store.close().await?;
@@ -47,7 +47,7 @@ pub(crate) async fn add(config: &Config, arguments: &AddArgs, output: &Output) -
     let (desk, night) = (Desk::open(config, "schedule add").await?, night(config)?);
     let max_tasks = arguments.max_tasks.unwrap_or(config.overnight_max_tasks);
     let terms = ScheduleTerms { rule: night.rule, max_tasks, priority: arguments.priority.into() };
-    let schedule = pipeline::set_repo(&desk.store, &night, &arguments.repo, terms).await?;
+    let schedule = reception::set_repo(&desk.store, night.catchup, &arguments.repo, terms).await?;
     output.result(&document(&schedule, None), || {
         let next = schedule.next.map_or_else(String::new, |slot| when(slot.at, night.rule.zone()));
         format!("{} takes at most {max_tasks} tasks of {}, next {next}", schedule.name, arguments.repo)
@@ -63,7 +63,7 @@ pub(crate) async fn remove(config: &Config, name: &str, output: &Output) -> Resu
     }
     let (desk, night) = (Desk::open(config, "schedule remove").await?, night(config)?);
     let schedule = find(config, &desk.store, name).await?;
-    pipeline::tell(&desk.store, &night, name, &ScheduleFact::Removed).await?;
+    reception::tell_schedule(&desk.store, night.catchup, name, &ScheduleFact::Removed).await?;
     output.result(&serde_json::json!({ "removed": name }), || {
         let repo = schedule.repo.unwrap_or_default();
         format!("{name} is removed; the pending tasks of {repo} are taken by overnight again")

@@ -8,7 +8,7 @@ mod preview;
 mod run;
 
 use domain::Schedule;
-use pipeline::ScheduleError;
+use reception::ScheduleError;
 use store::Store;
 
 use crate::cli::ScheduleCommand;

@@ -1,24 +1,25 @@
 //! Records read one at a time: named, rendered and weighed on the way in, read again on the way to the store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ::source::{Checker, Invalid, Record};
-use ::store::RecordRow;
+use ::store::{KeptTask, RecordRow, Store};
 use processor::Processor;
 
 use super::{IntakeError, PART, Request, Source};
 use crate::line::line;
 
-/// A record, read and rendered.
-pub(super) struct Item {
-    pub(super) place: u32,
-    pub(super) label: String,
-    pub(super) key: String,
-    pub(super) custom_id: String,
-    pub(super) sha256: String,
-    pub(super) payload: String,
-    pub(super) record: Option<RecordRow>,
-    pub(super) backlog: Option<String>,
+/// A record, read.
+#[cfg_attr(test, derive(Debug))]
+pub(crate) struct Item {
+    pub(crate) place: u32,
+    pub(crate) label: String,
+    pub(crate) key: String,
+    pub(crate) custom_id: String,
+    pub(crate) sha256: String,
+    pub(crate) payload: String,
+    pub(crate) record: Option<RecordRow>,
+    pub(crate) backlog: Option<String>,
 }
 
 /// An item and what its request weighs.
@@ -42,15 +43,18 @@ pub(super) struct Part {
 
 /// Reads and renders a part on a thread for blocking work.
 pub(super) async fn read_part(
+    store: &Store,
     request: &Request,
     mut names: Names,
     first: usize,
 ) -> Result<(Part, Names), IntakeError> {
+    let end = request.source.len().min(first + PART);
+    let kept = Kept::load(store, &request.source, first..end).await?;
     let request = request.clone();
     let read = tokio::task::spawn_blocking(move || {
         let mut part = Part { items: Vec::new(), invalid: Vec::new() };
-        for place in first..request.source.len().min(first + PART) {
-            match read_item(&request.source, place)
+        for place in first..end {
+            match read_item(&request.source, place, &kept)
                 .and_then(|item| names.check(&request.source, item))
                 .and_then(|item| weigh(&request.processor, item))
             {
@@ -64,21 +68,43 @@ pub(super) async fn read_part(
 }
 
 /// Reads records again that the check has seen.
-pub(super) async fn read_selected(request: &Request, places: &[u32]) -> Result<Vec<Item>, IntakeError> {
-    let (source, places) = (request.source.clone(), places.to_vec());
+pub(super) async fn read_selected(
+    store: &Store,
+    request: &Request,
+    places: &[u32],
+) -> Result<Vec<Item>, IntakeError> {
+    let places: Vec<usize> =
+        places.iter().map(|place| usize::try_from(*place).unwrap_or(usize::MAX)).collect();
+    let kept = Kept::load(store, &request.source, places.iter().copied()).await?;
+    let source = request.source.clone();
     let read = tokio::task::spawn_blocking(move || {
         places
             .iter()
             .map(|place| {
-                let place = usize::try_from(*place).unwrap_or(usize::MAX);
-                read_item(&source, place).map_err(|invalid| IntakeError::Changed(invalid.path))
+                read_item(&source, *place, &kept).map_err(|invalid| IntakeError::Changed(invalid.path))
             })
             .collect()
     });
     read.await.map_err(|_| IntakeError::Interrupted)?
 }
 
-pub(super) fn read_item(source: &Source, at: usize) -> Result<Item, Invalid> {
+/// Tasks of another job, fetched for a part.
+struct Kept(HashMap<i64, KeptTask>);
+
+impl Kept {
+    async fn load(
+        store: &Store,
+        source: &Source,
+        places: impl Iterator<Item = usize>,
+    ) -> Result<Self, IntakeError> {
+        let Source::Kept { job, seqs } = source else { return Ok(Self(HashMap::new())) };
+        let seqs: Vec<i64> = places.map(|place| seqs[place]).collect();
+        let tasks = store.kept_tasks(*job, &seqs).await?;
+        Ok(Self(tasks.into_iter().map(|task| (task.seq, task)).collect()))
+    }
+}
+
+fn read_item(source: &Source, at: usize, kept: &Kept) -> Result<Item, Invalid> {
     let place = u32::try_from(at).unwrap_or(u32::MAX);
     match source {
         Source::Files(files) => {
@@ -110,6 +136,25 @@ pub(super) fn read_item(source: &Source, at: usize) -> Result<Item, Invalid> {
                 backlog: Some(task.id.clone()),
             })
         }
+        Source::Inline(records) => records[at].item(at, place),
+        Source::Kept { job, seqs } => match kept.0.get(&seqs[at]) {
+            Some(task) => Ok(Item {
+                place,
+                label: format!("task {} of job {job}", task.custom_id),
+                key: task.record_key.clone(),
+                custom_id: task.custom_id.clone(),
+                sha256: task.record_sha256.clone(),
+                payload: task.payload.clone(),
+                record: None,
+                backlog: task.task_id.clone(),
+            }),
+            None => Err(Invalid {
+                path: format!("task {} of job {job}", seqs[at]),
+                line: None,
+                what: "the text of its record is not kept any more".to_owned(),
+                fix: "submit the record anew".to_owned(),
+            }),
+        },
     }
 }
 

@@ -3,12 +3,20 @@
 use serde_json::value::RawValue;
 use wire::RequestLine;
 
-use crate::failure::Failure;
+/// A request body that isn't JSON: it was damaged after it was rendered.
+#[derive(Debug, thiserror::Error)]
+#[error("request of {custom_id} isn't JSON: {source}")]
+pub struct LineError {
+    custom_id: String,
+    source: serde_json::Error,
+}
 
 /// The line, its newline included.
-pub(crate) fn line(custom_id: &str, endpoint: &str, body: &str) -> Result<Vec<u8>, Failure> {
-    let unreadable =
-        |error: serde_json::Error| Failure::Fault(format!("request of {custom_id} isn't JSON: {error}"));
+///
+/// # Errors
+/// A body that isn't JSON.
+pub fn line(custom_id: &str, endpoint: &str, body: &str) -> Result<Vec<u8>, LineError> {
+    let unreadable = |source| LineError { custom_id: custom_id.to_owned(), source };
     let body: &RawValue = serde_json::from_str(body).map_err(unreadable)?;
     let line = RequestLine { custom_id: custom_id.into(), method: "POST".into(), url: endpoint.into(), body };
     let mut bytes = serde_json::to_vec(&line).map_err(unreadable)?;

@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::source::Invalid;
-use ::store::{Accepted, BacklogTask, NewJob, NewTask, RunPart, Store, StoreError};
+use ::store::{Accepted, BacklogTask, NewJob, NewTask, Origin, RunPart, Store, StoreError};
 use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
 use processor::Processor;
 
+use crate::InlineRecord;
 use crate::estimate::Estimate;
+pub(crate) use item::Item;
 pub use item::record_row;
 use item::{Names, Weighed, read_part, read_selected};
 use known::KnownRecords;
@@ -30,6 +32,15 @@ pub enum Source {
     Files(Arc<[PathBuf]>),
     /// Tasks of the platform's backlog.
     Backlog(Arc<[BacklogTask]>),
+    /// Records that came with the wish.
+    Inline(Arc<[InlineRecord]>),
+    /// Tasks of another job, by their places in it, with the texts that they were given then.
+    Kept {
+        /// The job.
+        job: JobId,
+        /// The places.
+        seqs: Arc<[i64]>,
+    },
 }
 
 impl Source {
@@ -37,6 +48,8 @@ impl Source {
         match self {
             Self::Files(files) => files.len(),
             Self::Backlog(tasks) => tasks.len(),
+            Self::Inline(records) => records.len(),
+            Self::Kept { seqs, .. } => seqs.len(),
         }
     }
 }
@@ -62,6 +75,10 @@ pub struct Request {
     pub limits: Limits,
     /// Prices.
     pub prices: PriceTable,
+    /// Its priority; higher goes first.
+    pub priority: i32,
+    /// How it was asked for.
+    pub origin: Origin,
 }
 
 /// Records left out because they are known, by job.
@@ -131,7 +148,7 @@ impl Intake {
         };
         let mut names = Names::default();
         for first in (0..request.source.len()).step_by(PART) {
-            let (part, back) = read_part(request, names, first).await?;
+            let (part, back) = read_part(store, request, names, first).await?;
             names = back;
             intake.invalid.extend(part.invalid);
             let keys: Vec<String> = part.items.iter().map(|weighed| weighed.item.key.clone()).collect();
@@ -164,7 +181,7 @@ impl Intake {
     }
 
     /// Places in the source that would be submitted, in order.
-    pub(crate) fn selected(&self) -> impl Iterator<Item = usize> {
+    pub fn selected(&self) -> impl Iterator<Item = usize> {
         self.selected.iter().map(|place| usize::try_from(*place).unwrap_or(usize::MAX))
     }
 
@@ -173,15 +190,17 @@ impl Intake {
     /// # Errors
     /// A database that fails, or a record that changed since the check: nothing is stored.
     pub async fn accept(&self, store: &Store, request: &Request) -> Result<Outcome, IntakeError> {
-        self.accept_as(store, request, request.kind.priority(), None).await
+        self.accept_as(store, request, None).await
     }
 
     /// The same as a job of a run of a schedule, counted there in the same transaction.
-    pub(crate) async fn accept_as(
+    ///
+    /// # Errors
+    /// As [`Intake::accept`].
+    pub async fn accept_as(
         &self,
         store: &Store,
         request: &Request,
-        priority: i32,
         run: Option<RunPart>,
     ) -> Result<Outcome, IntakeError> {
         let clock = store.clock();
@@ -198,12 +217,13 @@ impl Intake {
             model: request.processor.model().to_owned(),
             endpoint: request.processor.endpoint().to_owned(),
             source: request.label.clone(),
-            priority,
+            priority: request.priority,
             prices_of: request.prices.date.clone(),
             run,
+            origin: request.origin.clone(),
         });
         for places in self.selected.chunks(PART) {
-            let items = read_selected(request, places).await?;
+            let items = read_selected(store, request, places).await?;
             let (mut records, mut tasks, mut texts) = (Vec::new(), Vec::new(), Vec::new());
             for item in items {
                 tasks.push(NewTask {

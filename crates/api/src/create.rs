@@ -1,0 +1,140 @@
+//! `POST /api/batch/create`: a wish for a job, taken whole or refused whole, and safe to send twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api_types::{CreateJob, Created, Hold, Known, LeftOut, Weighed};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::{JobId, Money};
+use reception::{Prepared, Received, Skipped};
+use sha2::{Digest as _, Sha256};
+use store::Idempotency;
+use web::{Problem, read_json};
+
+use crate::refusal::{field, refused, store_problem};
+use crate::status::look_again;
+use crate::wish::wish;
+use crate::{Api, job};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that the job was there already.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Longest key, in characters.
+const MOST_KEY: usize = 255;
+
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let (asked, body) = read_json::<CreateJob>(&headers, body)?;
+    let mut wish = wish(&api.store, &asked).await?;
+    wish.origin.idempotency = idempotency(&headers, &body)?;
+    drop(body);
+    if asked.dry_run {
+        let prepared = reception::weigh(&api.store, &api.house, &wish).await;
+        return Ok(Json(weighed(&prepared.map_err(|refusal| refused(&refusal))?)).into_response());
+    }
+    match reception::receive(&api.store, &api.house, &wish).await.map_err(|refusal| refused(&refusal))? {
+        Received::Accepted(id, prepared) => accepted(&api, id, Some(&prepared)).await,
+        Received::Replayed(id) => {
+            let mut response = accepted(&api, id, None).await?;
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Received::Nothing(prepared) => Ok(Json(created(&prepared)).into_response()),
+    }
+}
+
+/// The key of the request, with the hash of its body.
+fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = headers.get(KEY) else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=MOST_KEY).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-idempotency-key", "the Idempotency-Key can't be used")
+            .hint(format!("take 1 to {MOST_KEY} visible ASCII characters, such as a UUID"))
+    })?;
+    let hash = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(Idempotency { key: key.to_owned(), hash }))
+}
+
+async fn accepted(api: &Api, id: JobId, prepared: Option<&Prepared>) -> Result<Response, Problem> {
+    let job = job(&api.store, id).await.map_err(|error| store_problem(&error))?;
+    let nothing = Created {
+        job_id: None,
+        job: None,
+        submitted: 0,
+        answered: Vec::new(),
+        on_their_way: Vec::new(),
+        left_out: None,
+    };
+    let found = prepared.map_or(nothing, created);
+    let document =
+        Created { job_id: Some(job.job_id.clone()), submitted: job.total, job: Some(job.clone()), ..found };
+    let location = [(header::LOCATION, format!("/api/batch/{id}"))];
+    let mut response = (StatusCode::ACCEPTED, location, Json(document)).into_response();
+    look_again(api, &job, &mut response);
+    Ok(response)
+}
+
+/// What was found, as long as there is no job.
+fn created(prepared: &Prepared) -> Created {
+    let Skipped { answered, on_their_way } = &prepared.intake.skipped;
+    Created {
+        job_id: None,
+        job: None,
+        submitted: 0,
+        answered: known(answered),
+        on_their_way: known(on_their_way),
+        left_out: left_out(prepared),
+    }
+}
+
+fn weighed(prepared: &Prepared) -> Weighed {
+    let (estimate, request) = (&prepared.intake.estimate, &prepared.request);
+    let found = created(prepared);
+    Weighed {
+        records: estimate.requests,
+        model: request.processor.model().to_owned(),
+        batches: estimate.batches.clone(),
+        bytes: estimate.bytes,
+        estimate: api_types::Estimate {
+            input_tokens: estimate.input_tokens,
+            output_tokens_at_most: estimate.output_tokens,
+            cost_usd_at_most: estimate.cost.map(Money::dollars),
+            normal_cost_usd_at_most: estimate.normal_cost.map(Money::dollars),
+        },
+        prices_of: request.prices.date.clone(),
+        hold: request.hold.map(|(reason, until)| Hold { reason: reason.as_str().to_owned(), until }),
+        answered: found.answered,
+        on_their_way: found.on_their_way,
+        left_out: found.left_out,
+    }
+}
+
+fn known(jobs: &BTreeMap<JobId, u64>) -> Vec<Known> {
+    jobs.iter().map(|(job, count)| Known { job_id: job.to_string(), count: *count }).collect()
+}
+
+fn left_out(prepared: &Prepared) -> Option<LeftOut> {
+    let left_out = prepared.left_out?;
+    Some(LeftOut {
+        succeeded: left_out.succeeded,
+        live: left_out.live,
+        cancelled: left_out.cancelled,
+        excluded: left_out.excluded,
+    })
+}
+
+/// A field that no text of ours may hold: what a database refuses would look like our fault.
+pub(crate) fn plain(pointer: &str, text: &str, most: usize) -> Result<(), Problem> {
+    if !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(field(pointer, "not a name", &format!("take 1 to {most} visible characters")))
+}

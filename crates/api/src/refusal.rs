@@ -1,0 +1,90 @@
+//! What goes wrong below a handler, told to a caller: what, why, what to do. What is ours stays in the logs.
+
+use std::error::Error;
+
+use axum::http::StatusCode;
+use reception::{Refusal, WordError};
+use store::StoreError;
+use web::Problem;
+
+/// Things that are wrong in one request, told at most; the rest are counted.
+const MOST_FAULTS: usize = 100;
+
+const WRONG: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+/// A problem with one field.
+pub(crate) fn field(pointer: &str, what: impl Into<String>, hint: &str) -> Problem {
+    Problem::new(WRONG, "invalid-request", "the request can't be understood")
+        .hint(hint)
+        .fault(Some(format!("#/{pointer}")), what)
+}
+
+/// A database that fails is told with a time to come back, and logged once.
+pub(crate) fn store_problem(error: &StoreError) -> Problem {
+    let cause = error.source().map(ToString::to_string);
+    tracing::error!(error = %error, cause, "a request failed in the database");
+    match error {
+        StoreError::Open { .. } | StoreError::Database { .. } => {
+            Problem::unavailable("the database does not answer as it should")
+        }
+        _ => Problem::internal(),
+    }
+}
+
+pub(crate) fn word_problem(error: &WordError) -> Problem {
+    match error {
+        WordError::Store(error) => store_problem(error),
+        WordError::Discrepancy { .. } => {
+            tracing::error!(error = %error, "a job's numbers contradict each other");
+            Problem::internal()
+        }
+    }
+}
+
+/// Why a wish was not taken.
+pub(crate) fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Store(error) => store_problem(error),
+        Refusal::Intake(_) | Refusal::Night(_) => {
+            tracing::error!(error = %refusal, "a wish could not be read");
+            Problem::internal()
+        }
+        Refusal::Field { field: name, what } => field(name, what, "correct the fields that are named"),
+        Refusal::NoProcessor { name, known } => field(
+            "processor",
+            format!("no processor is called {name:?}"),
+            &format!("take one of {}", known.join(", ")),
+        ),
+        Refusal::Processor { source, .. } => {
+            tracing::error!(error = %source, "a processor's definition is wrong");
+            Problem::new(WRONG, "broken-processor", "the processor can't be used")
+                .detail(refusal.to_string())
+                .hint("whoever runs the server corrects it: overnight processor show")
+        }
+        Refusal::Invalid(invalid) => {
+            let mut problem = Problem::new(WRONG, "invalid-records", "some records can't be used")
+                .detail(format!("{} can't be used, and nothing was stored", invalid.len()))
+                .hint("correct them or leave them out");
+            for one in invalid.iter().take(MOST_FAULTS) {
+                let pointer = one.path.starts_with("#/").then(|| one.path.clone());
+                let place = if pointer.is_some() { String::new() } else { format!("{}: ", one.path) };
+                problem = problem.fault(pointer, format!("{place}{}; {}", one.what, one.fix));
+            }
+            let more = invalid.len().saturating_sub(MOST_FAULTS);
+            if more > 0 { problem.fault(None, format!("and {more} more")) } else { problem }
+        }
+        Refusal::NothingToRetry { .. } => {
+            Problem::new(WRONG, "nothing-to-retry", "no task is left to take up again")
+                .detail(refusal.to_string())
+                .hint("widen error_class or older_than, or leave the job as it is")
+        }
+        Refusal::Overtaken => Problem::new(StatusCode::CONFLICT, "overtaken", "somebody else was faster")
+            .detail(refusal.to_string())
+            .hint("ask again; the tasks that are pending then are taken"),
+        Refusal::KeyTaken { .. } => {
+            Problem::new(WRONG, "idempotency-key-reused", "the Idempotency-Key belongs to another request")
+                .detail(refusal.to_string())
+                .hint("send a fresh key with another request, or the very same body again")
+        }
+    }
+}

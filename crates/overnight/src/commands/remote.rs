@@ -1,0 +1,272 @@
+//! `overnight batch …` where OVERNIGHT_URL names a server: the same commands, done there.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api_types::{Cancelled, CreateJob, Created, Job, JobList, ListJobs, ReadResults, Reprocess, Weighed};
+use chrono::TimeDelta;
+use domain::JobOutcome;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::cli::{BatchCommand, CollectArgs, CollectFormat, RetryArgs, SubmitArgs};
+use crate::config::Config;
+use crate::exit::{Exit, Trouble};
+use crate::output::{Output, count, table};
+use crate::server::Server;
+
+/// How often a job is looked at that is waited for.
+const LOOK: Duration = Duration::from_secs(1);
+/// Jobs on a page.
+const PAGE: u64 = 200;
+
+pub(crate) async fn batch(
+    config: &Config,
+    server: &Server,
+    command: BatchCommand,
+    output: &Output,
+) -> Result<Exit, Trouble> {
+    match command {
+        BatchCommand::Submit(arguments) => submit(server, &arguments, output).await,
+        BatchCommand::Retry(arguments) => retry(server, &arguments, output).await,
+        BatchCommand::Status { job, exit_status } => {
+            let job = one(server, &job).await?;
+            show(&job, output)?;
+            Ok(if exit_status { outcome(&job) } else { Exit::Success })
+        }
+        BatchCommand::Details { job } => {
+            show(&one(server, &job).await?, output)?;
+            Ok(Exit::Success)
+        }
+        BatchCommand::Wait { job, timeout } => wait(server, &job, timeout, output).await,
+        BatchCommand::List { open, since, limit } => {
+            let since = since.and_then(|since| TimeDelta::from_std(since).ok());
+            let created_after = since.map(|since| config.clock.now() - since);
+            let state = open.then(|| "open".to_owned());
+            list(server, ListJobs { state, created_after, ..ListJobs::default() }, limit, output).await
+        }
+        BatchCommand::Cancel { job, .. } => {
+            let path = format!("/api/batch/{job}/cancel");
+            let cancelled: Cancelled = server.post(&path, None::<&Value>).await?;
+            show(&cancelled.job, output)?;
+            Ok(Exit::Success)
+        }
+        BatchCommand::Collect(arguments) => collect(server, &arguments, output).await,
+        BatchCommand::Resolve(_) => Err(Trouble::usage("parked batches are resolved where the server runs")
+            .fix("run overnight batch resolve there, with OVERNIGHT_URL unset")),
+    }
+}
+
+async fn one(server: &Server, job: &str) -> Result<Job, Trouble> {
+    server.get(&format!("/api/batch/{job}"), &()).await
+}
+
+async fn submit(server: &Server, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
+    if !arguments.files.is_empty() {
+        return Err(Trouble::usage("a server is sent no files of this machine")
+            .fix("name backlog tasks with --task-ids, or unset OVERNIGHT_URL"));
+    }
+    let wish = CreateJob {
+        kind: Some(arguments.kind.clone()),
+        processor: Some(arguments.processor.clone()),
+        model: arguments.model.clone(),
+        task_ids: Some(arguments.task_ids.clone()),
+        tonight: arguments.tonight,
+        again: arguments.again,
+        dry_run: arguments.dry_run,
+        ..CreateJob::default()
+    };
+    create(server, &wish, arguments.wait, output).await
+}
+
+async fn retry(server: &Server, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
+    let wish = CreateJob {
+        reprocess_failed: Some(Reprocess {
+            job: arguments.job.clone(),
+            error_class: arguments.class.clone(),
+            older_than: arguments.older_than.map(|age| format!("{}s", age.as_secs())),
+        }),
+        tonight: arguments.tonight,
+        dry_run: arguments.dry_run,
+        ..CreateJob::default()
+    };
+    create(server, &wish, arguments.wait, output).await
+}
+
+async fn create(server: &Server, wish: &CreateJob, wait_for: bool, output: &Output) -> Result<Exit, Trouble> {
+    const PATH: &str = "/api/batch/create";
+    if wish.dry_run {
+        let weighed: Weighed = server.post(PATH, Some(wish)).await?;
+        let (records, model) = (count(weighed.records), weighed.model.clone());
+        output.result(&document(&weighed)?, || {
+            format!("{records} to submit, model {model}\nNothing was stored or sent.")
+        });
+        return Ok(Exit::Success);
+    }
+    let created: Created = server.post(PATH, Some(wish)).await?;
+    let Some(id) = created.job_id.clone() else {
+        output.result(&document(&created)?, || {
+            "nothing to submit: all of it is answered or on its way".to_owned()
+        });
+        return Ok(Exit::Success);
+    };
+    if wait_for {
+        return wait(server, &id, WAIT, output).await;
+    }
+    let tasks = count(created.submitted);
+    output.result(&document(&created)?, || {
+        format!("job {id} accepted: {tasks} tasks\n  follow   overnight batch wait {id}")
+    });
+    Ok(Exit::Success)
+}
+
+/// As long as `wait` does where nobody says how long.
+const WAIT: Duration = Duration::from_secs(26 * 3_600);
+
+async fn wait(server: &Server, job: &str, timeout: Duration, output: &Output) -> Result<Exit, Trouble> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let found = one(server, job).await?;
+        if found.outcome.is_some() {
+            show(&found, output)?;
+            return Ok(outcome(&found));
+        }
+        if Instant::now() >= deadline {
+            return Err(Trouble::new(Exit::Timeout, format!("job {job} has not ended in time"))
+                .fix(format!("look again: overnight batch wait {job}")));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn outcome(job: &Job) -> Exit {
+    let outcome = job.outcome.as_deref().and_then(JobOutcome::parse);
+    outcome.map_or(Exit::NotFinished, Exit::of)
+}
+
+async fn list(server: &Server, asked: ListJobs, limit: u64, output: &Output) -> Result<Exit, Trouble> {
+    let (mut jobs, mut cursor): (Vec<Job>, Option<String>) = (Vec::new(), None);
+    loop {
+        let left = limit - u64::try_from(jobs.len()).unwrap_or(limit);
+        let page = ListJobs { cursor, limit: Some(left.min(PAGE)), ..asked.clone() };
+        let page: JobList = server.get("/api/batch", &page).await?;
+        jobs.extend(page.data);
+        cursor = page.next_cursor;
+        if cursor.is_none() || u64::try_from(jobs.len()).is_ok_and(|length| length >= limit) {
+            break;
+        }
+    }
+    output.result(&json!({ "jobs": document(&jobs)? }), || {
+        if jobs.is_empty() {
+            return "no jobs".to_owned();
+        }
+        let rows = jobs.iter().map(|job| {
+            let (all, ok) = (count(job.total), count(job.tasks.succeeded));
+            vec![job.job_id.clone(), job.processor.name.clone(), job.state.clone(), all, ok]
+        });
+        table(&["JOB", "PROCESSOR", "STATE", "TASKS>", "OK>"], rows)
+    });
+    Ok(Exit::Success)
+}
+
+fn show(job: &Job, output: &Output) -> Result<(), Trouble> {
+    output.result(&document(job)?, || {
+        let tasks = &job.tasks;
+        let not_ok = tasks.failed + tasks.expired + tasks.cancelled + tasks.missing;
+        let mut text = format!(
+            "job {} {}  {} of {} answered, {} ended without one",
+            job.job_id,
+            job.state,
+            count(tasks.succeeded),
+            count(job.total),
+            count(not_ok)
+        );
+        job.last_error.iter().for_each(|error| text.push_str(&format!("\nlast error: {error}")));
+        text
+    });
+    Ok(())
+}
+
+fn document(value: &impl Serialize) -> Result<Value, Trouble> {
+    serde_json::to_value(value).map_err(Trouble::other)
+}
+
+/// Results go through a line at a time. The last one is the server's count: without it some are missing.
+async fn collect(server: &Server, arguments: &CollectArgs, output: &Output) -> Result<Exit, Trouble> {
+    if arguments.format != CollectFormat::Jsonl {
+        return Err(Trouble::usage("a server's results come as lines").fix("add --format jsonl"));
+    }
+    let asked = ReadResults { state: arguments.state.clone(), join_input: arguments.join_input };
+    let path = format!("/api/batch/{}/results", arguments.job);
+    let mut response = server.stream(&path, &asked, "application/x-ndjson").await?;
+    let complete = response.headers().get("overnight-complete").is_some_and(|word| word == "true");
+    if !complete && !arguments.partial {
+        return Err(Trouble::new(Exit::NotFinished, format!("job {} has not ended", arguments.job))
+            .fix(format!("overnight batch wait {}, or take what is there with --partial", arguments.job)));
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("-"));
+    let mut sink = Sink::open(&out, output)?;
+    let mut held: Vec<u8> = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| server.away(&error))? {
+        held.extend_from_slice(&chunk);
+        // The last whole line is kept back: it may be the count.
+        let mut newlines =
+            held.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+        if let Some(end) = newlines.nth(1) {
+            sink.write(&held[..=end])?;
+            held.drain(..=end);
+        }
+    }
+    let last: Value = serde_json::from_slice(&held).unwrap_or_default();
+    if last.get("summary").is_none() {
+        return Err(Trouble::new(Exit::Unreachable, "the results broke off").fix("collect them again"));
+    }
+    sink.close()?;
+    let written = last["summary"]["written"].as_u64().unwrap_or_default();
+    if out.as_os_str() != "-" {
+        let place = out.display().to_string();
+        output.result(&json!({ "summary": last["summary"], "out": place }), || {
+            format!("{} results written to {place}", count(written))
+        });
+    }
+    Ok(Exit::Success)
+}
+
+/// Where lines go.
+enum Sink<'a> {
+    Screen(&'a Output),
+    File(std::io::BufWriter<std::fs::File>),
+}
+
+impl<'a> Sink<'a> {
+    fn open(path: &Path, output: &'a Output) -> Result<Self, Trouble> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Screen(output));
+        }
+        let file = std::fs::File::create(path).map_err(|error| {
+            Trouble::config(format!("can't write {}", path.display()))
+                .why(error.to_string())
+                .fix("choose another place with --out")
+        })?;
+        Ok(Self::File(std::io::BufWriter::new(file)))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        match self {
+            Self::Screen(output) => {
+                output.raw(bytes);
+                Ok(())
+            }
+            Self::File(file) => file.write_all(bytes).map_err(Trouble::other),
+        }
+    }
+
+    fn close(self) -> Result<(), Trouble> {
+        match self {
+            Self::Screen(_) => Ok(()),
+            Self::File(mut file) => file.flush().map_err(Trouble::other),
+        }
+    }
+}

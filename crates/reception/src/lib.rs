@@ -1,0 +1,29 @@
+//! Where wishes arrive, whoever brings them: records checked, weighed and accepted as a job, and what a
+//! person says about a job or a schedule that is there.
+//!
+//! It writes to the store and to nothing else: it knows no queue and no provider, so that the API can use
+//! it, and a wish is taken while both are away.
+//!
+//! # Layout
+
+mod estimate;
+mod house;
+mod inline;
+mod intake;
+mod line;
+mod receive;
+mod refusal;
+mod schedule;
+mod wish;
+mod word;
+
+pub use estimate::Estimate;
+pub use house::House;
+pub use inline::InlineRecord;
+pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
+pub use line::{LineError, line};
+pub use receive::{Received, receive, weigh};
+pub use refusal::Refusal;
+pub use schedule::{ScheduleError, change_schedule, known_schedule, set_repo, tell_schedule};
+pub use wish::{FILTER_DEFAULT, LeftOut, MOST_NAMED, Prepared, Wish, Work};
+pub use word::{WordError, cancel_job, tell_job};

@@ -1,0 +1,89 @@
+//! Why a wish was not taken: whoever brought it is told what is wrong with it, and nothing was stored.
+
+use domain::{JobId, Kind, NightError};
+use processor::ProcessorError;
+use source::Invalid;
+use store::StoreError;
+
+use crate::IntakeError;
+use crate::wish::LeftOut;
+
+/// Why a wish was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The records could not be read.
+    #[error(transparent)]
+    Intake(IntakeError),
+    /// The night has no next instant.
+    #[error(transparent)]
+    Night(#[from] NightError),
+    /// Something is missing, or two things don't go together.
+    #[error("{field}: {what}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No processor has the name.
+    #[error("no processor is called {name:?}; there are {}", .known.join(", "))]
+    NoProcessor {
+        /// As it was given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The processor's own file is wrong: whoever runs the installation must mend it.
+    #[error("the processor {name:?} can't be used: its definition is wrong where the server runs")]
+    Processor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: Box<ProcessorError>,
+    },
+    /// Records or tasks that can't be used.
+    #[error("{} of the records can't be used", .0.len())]
+    Invalid(Vec<Invalid>),
+    /// No task of the job is left to take up.
+    #[error("job {job} has no task to take up again: {left_out}")]
+    NothingToRetry {
+        /// The job.
+        job: JobId,
+        /// What its tasks are instead.
+        left_out: LeftOut,
+    },
+    /// Between the look and the claim the platform took a task.
+    #[error("a task was taken by somebody else meanwhile")]
+    Overtaken,
+    /// The key was used for another wish.
+    #[error("the idempotency key was used for another request, which became job {job}")]
+    KeyTaken {
+        /// The job that has the key.
+        job: JobId,
+    },
+}
+
+impl From<IntakeError> for Refusal {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Store(error) => Self::Store(error),
+            other => Self::Intake(other),
+        }
+    }
+}
+
+impl Refusal {
+    /// A field that is missing or doesn't fit.
+    pub(crate) fn field(field: &'static str, what: impl Into<String>) -> Self {
+        Self::Field { field, what: what.into() }
+    }
+
+    /// A kind that doesn't go with the work.
+    pub(crate) fn kind(kind: Kind, what: &str) -> Self {
+        Self::field("kind", format!("{} {what}", kind.as_str()))
+    }
+}

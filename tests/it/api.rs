@@ -1,0 +1,148 @@
+//! The API from outside: a server beside the stages, the command line that speaks to it, tokens, retries.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Child;
+
+use serde_json::Value;
+use testkit::{Overnight, until};
+
+/// A process that says where it is; killed when the test ends before it.
+struct Up {
+    process: Child,
+    said: Value,
+}
+
+impl Up {
+    fn of(overnight: &Overnight, command: &[&str]) -> Self {
+        let mut process = overnight.spawn(&[command, &["--json"]].concat());
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line).unwrap_or_default();
+        Self { process, said }
+    }
+
+    /// Asks it to stop; answers its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An installation whose processes take any port, and an API on it.
+fn server() -> (Overnight, Up) {
+    let here = ["HTTP_ADDR", "ADMIN_ADDR", "GATEWAY_ADDR"];
+    let overnight = here.into_iter().fold(crate::overnight(), |all, name| all.with(name, "127.0.0.1:0"));
+    let api = Up::of(&overnight, &["serve", "api"]);
+    (overnight, api)
+}
+
+/// A machine somewhere else, with the server's address and a token.
+fn elsewhere(api: &Up, token: &str) -> Overnight {
+    let url = api.said["api"].as_str().unwrap();
+    crate::overnight().with("OVERNIGHT_URL", url).with("OVERNIGHT_TOKEN", token)
+}
+
+#[test]
+fn a_wish_from_elsewhere_is_carried_out_by_whoever_runs_the_stages() {
+    let (overnight, api) = server();
+    let _ = overnight.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    let token = overnight.run(&["token", "add", "ci", "--role", "operator"]).exits(0).stdout;
+    let other = elsewhere(&api, token.trim());
+    let tasks = overnight.database().texts("SELECT id FROM tasks ORDER BY id LIMIT 3").join(",");
+    // The stages are not even up: the wish is taken.
+    let submit = ["batch", "submit", "planner", "--task-ids", &tasks, "--json"];
+    let job = other.run(&submit).exits(0).json()["job_id"].as_str().unwrap().to_owned();
+    let _ = other.run(&["batch", "collect", &job, "--format", "jsonl"]).exits(8);
+    let up = Up::of(&overnight, &["up"]);
+    let waited = other.run(&["batch", "wait", &job[..13], "--json"]).exits(0).json();
+    assert_eq!((&waited["outcome"], &waited["tasks"]["succeeded"]), (&"completed".into(), &3.into()));
+    let lines = other.run(&["batch", "collect", &job, "--format", "jsonl"]).exits(0).stdout;
+    assert_eq!(lines.lines().count(), 3);
+    assert!(lines.lines().all(|line| line.contains("\"analysis\"") && !line.contains("\"summary\":{")));
+    for command in [&["batch", "list"][..], &["batch", "status", &job], &["batch", "details", &job]] {
+        assert!(other.run(command).exits(0).stdout.contains(&job), "{command:?}");
+    }
+    // It says no in the words of the server.
+    let late = other.run(&["batch", "cancel", &job]).exits(1);
+    assert!(late.stderr.contains("the job has ended"), "{}", late.stderr);
+    let twice = other.run(&submit).exits(2);
+    assert!(twice.stderr.contains("is completed, not pending"), "{}", twice.stderr);
+    assert_eq!((up.stop(), api.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_stranger_is_told_what_is_missing() {
+    let (overnight, api) = server();
+    // While there is no token, whoever is on this machine comes in.
+    let url = api.said["api"].as_str().unwrap();
+    let _ = crate::overnight().with("OVERNIGHT_URL", url).run(&["batch", "list"]).exits(0);
+    let token = overnight.run(&["token", "add", "eyes", "--role", "viewer"]).exits(0).stdout;
+    let refused = crate::overnight().with("OVERNIGHT_URL", url).run(&["batch", "list"]).exits(4);
+    assert!(refused.stderr.contains("overnight token add"), "{}", refused.stderr);
+    let eyes = elsewhere(&api, token.trim());
+    let _ = eyes.run(&["batch", "list"]).exits(0);
+    let refused = eyes.run(&["batch", "cancel", "0"]).exits(4);
+    assert!(refused.stderr.contains("operator"), "{}", refused.stderr);
+    // It is listed by name alone, and its name is taken.
+    let listed = overnight.run(&["token", "list"]).exits(0).stdout;
+    assert!(listed.contains("eyes") && !listed.contains(token.trim()), "{listed}");
+    let _ = overnight.run(&["token", "add", "eyes", "--role", "admin"]).exits(1);
+    let _ = overnight.run(&["token", "add", "other", "--role", "owner"]).exits(2);
+    let _ = overnight.run(&["token", "add", "other", "--role", "viewer"]).exits(0);
+    let _ = overnight.run(&["token", "revoke", "eyes"]).exits(0);
+    let _ = eyes.run(&["batch", "list"]).exits(4);
+    let _ = overnight.run(&["token", "revoke", "eyes"]).exits(1);
+    assert_eq!(api.stop(), Some(0));
+}
+
+#[test]
+fn nothing_is_served_to_the_network_without_a_token() {
+    let overnight = crate::overnight().with("HTTP_ADDR", "0.0.0.0:0").with("ADMIN_ADDR", "127.0.0.1:0");
+    let refused = overnight.run(&["serve", "api"]).exits(78);
+    assert!(refused.stderr.contains("overnight token add"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_token_does_not_travel_in_the_clear() {
+    let overnight =
+        crate::overnight().with("OVERNIGHT_URL", "http://example.com").with("OVERNIGHT_TOKEN", "on_x");
+    let refused = overnight.run(&["batch", "list"]).exits(78);
+    assert!(refused.stderr.contains("https") && !refused.stderr.contains("on_x"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_failed_is_taken_up_again_as_a_job_of_its_own() {
+    let mut overnight = crate::overnight().with("OVERNIGHT_SIM", "missing=0.3,seed=3");
+    let files = testkit::write_records(overnight.folder(), 30, 100);
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--json", "--files", &files];
+    let parent = overnight.run(&submit).exits(6).json()["job_id"].as_str().unwrap().to_owned();
+    let missing = overnight.database().number("SELECT missing FROM batch_jobs");
+    assert!(missing > 0);
+    overnight.unset("OVERNIGHT_SIM");
+    let _ = overnight.run(&["batch", "retry", &parent, "--class", "no-response"]).exits(2);
+    let none = overnight.run(&["batch", "retry", &parent, "--class", "rate_limited"]).exits(2);
+    assert!(none.stderr.contains("no task to take up again"), "{}", none.stderr);
+    let weighed = overnight.run(&["batch", "retry", &parent, "--dry-run", "--json"]).exits(0).json();
+    assert_eq!(weighed["records"], missing);
+    let retry = ["batch", "retry", &parent, "--class", "no_response", "--wait", "--json"];
+    let child = overnight.run(&retry).exits(0).json();
+    assert_eq!(
+        (&child["parent_job_id"], &child["kind"]),
+        (&parent.as_str().into(), &"reprocess_failed".into())
+    );
+    assert_eq!((&child["total"], &child["tasks"]["succeeded"]), (&missing.into(), &missing.into()));
+    // Once more: all of it is answered.
+    let again = overnight.run(&retry).exits(0).json();
+    assert_eq!((&again["job_id"], &again["submitted"]), (&Value::Null, &0.into()));
+    until("every record has its one answer", || {
+        overnight.database().number("SELECT count(*) FROM answers WHERE result IS NOT NULL") == 30
+    });
+}
