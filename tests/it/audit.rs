@@ -1,7 +1,7 @@
 //! The audit, and what it guards: what the provider has and the database doesn't know is taken in before
 //! anything is paid for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use testkit::Overnight;
 
@@ -22,18 +22,24 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn an_older_backup_pays_for_nothing_twice_and_starts_nothing_new() {
+/// A job that a backup knows as planned, and that was run after the backup was taken.
+fn ahead_of_its_backup() -> (Overnight, String, PathBuf) {
     let mut overnight = crate::overnight();
     overnight.set("OVERNIGHT_CRASH", "upload.before:1");
     assert_eq!(submit(&overnight, &[]).code, None, "killed before the upload");
     overnight.unset("OVERNIGHT_CRASH");
-    let (data, backup) = (overnight.data_dir(), overnight.folder().join("backup"));
+    let backup = overnight.folder().join("backup");
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
-    copy(&data, &backup);
+    copy(&overnight.data_dir(), &backup);
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+    (overnight, job, backup)
+}
+
+#[test]
+fn an_older_backup_pays_for_nothing_twice_and_starts_nothing_new() {
+    let (overnight, job, backup) = ahead_of_its_backup();
     let _ = submit(&overnight, &["--again", "--wait"]).exits(0);
-    copy(&backup, &data);
+    copy(&backup, &overnight.data_dir());
     // The database knows the first job, and has never heard of the second one.
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 72);
@@ -58,15 +64,8 @@ fn an_older_backup_pays_for_nothing_twice_and_starts_nothing_new() {
 
 #[test]
 fn a_tag_of_its_own_pays_for_nothing_twice() {
-    let mut overnight = crate::overnight();
-    overnight.set("OVERNIGHT_CRASH", "upload.before:1");
-    assert_eq!(submit(&overnight, &[]).code, None, "killed before the upload");
-    overnight.unset("OVERNIGHT_CRASH");
-    let (data, backup) = (overnight.data_dir(), overnight.folder().join("backup"));
-    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
-    copy(&data, &backup);
-    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
-    copy(&backup, &data);
+    let (overnight, job, backup) = ahead_of_its_backup();
+    copy(&backup, &overnight.data_dir());
     let _ = overnight.run(&["instance", "rotate"]).exits(0);
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 36);

@@ -164,8 +164,6 @@ pub enum JobFact {
     },
     /// A person wants it stopped.
     CancelRequested,
-    /// A person wants it to start now.
-    Released,
     /// `ENABLE_BATCH_API` is on again.
     SwitchedOn {
         /// The night that the job was meant for, if it was.
@@ -236,8 +234,7 @@ pub fn decide(
             let order = NextOrder::Due(Lane::Plan, *night);
             Some(becomes(JobState::Held(HoldReason::Overnight), order))
         }
-        (JobState::Held(HoldReason::BatchApiDisabled), JobFact::SwitchedOn { .. })
-        | (JobState::Held(_), JobFact::Released) => {
+        (JobState::Held(HoldReason::BatchApiDisabled), JobFact::SwitchedOn { .. }) => {
             Some(becomes(JobState::Queued, NextOrder::Due(Lane::Plan, now)))
         }
         (JobState::Active | JobState::Cancelling, JobFact::Counted { tasks, batches }) => {
@@ -259,7 +256,6 @@ pub fn decide(
         (JobState::Cancelling, JobFact::CancelRequested) | (JobState::Ended(_), _) => None,
         (JobState::Queued | JobState::Held(_), JobFact::Counted { .. })
         | (JobState::Active | JobState::Cancelling, JobFact::Planned { .. })
-        | (JobState::Queued | JobState::Active | JobState::Cancelling, JobFact::Released)
         | (
             JobState::Held(HoldReason::Overnight)
             | JobState::Queued

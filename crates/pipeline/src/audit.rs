@@ -1,6 +1,8 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
 //! is created after a start. It adopts what no row owns, so that an old backup never pays twice.
 
+use std::collections::HashMap;
+
 use chrono::TimeDelta;
 use domain::{BatchId, BatchState, Fact, Time};
 use store::BatchRow;
@@ -31,11 +33,11 @@ pub(crate) enum Gate {
     },
 }
 
-/// The gate, after the audit if it is the first time.
-pub(crate) async fn gate(context: &Context) -> Result<Gate, Failure> {
+/// Why no batch may be created now, if that is so; after the audit, if it is the first time.
+pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure> {
     let now = context.clock().now();
     if !context.config.enabled {
-        return Ok(Gate::Closed { reason: "ENABLE_BATCH_API is off".to_owned(), until: now + PAUSE });
+        return Ok(Some("ENABLE_BATCH_API is off".to_owned()));
     }
     let mut gate = context.gate.lock().await;
     let stands = match &*gate {
@@ -44,14 +46,17 @@ pub(crate) async fn gate(context: &Context) -> Result<Gate, Failure> {
         Gate::Unchecked => false,
     };
     if !stands {
-        *gate = audit(context).await?;
+        *gate = match audit(context).await? {
+            None => Gate::Open,
+            Some(reason) => Gate::Closed { reason, until: now + PAUSE },
+        };
     }
-    Ok(gate.clone())
+    Ok(if let Gate::Closed { reason, .. } = &*gate { Some(reason.clone()) } else { None })
 }
 
-/// Looks at every batch of the account that says it is ours. What we know is adopted before what we don't
-/// know closes the gate.
-async fn audit(context: &Context) -> Result<Gate, Failure> {
+/// Looks at every batch of the account that says it is ours. What we know is adopted, whatever else is there;
+/// what we don't know is why the gate closes.
+async fn audit(context: &Context) -> Result<Option<String>, Failure> {
     let tag = context.store.instance_tag().await?;
     let mut ours = Vec::new();
     context
@@ -63,25 +68,21 @@ async fn audit(context: &Context) -> Result<Gate, Failure> {
             }
         })
         .await?;
+    let ids: Vec<BatchId> = ours.iter().filter_map(|(_, id, _)| *id).collect();
+    let rows = context.store.batches_by_id(&ids).await?;
+    let rows: HashMap<BatchId, BatchRow> = rows.into_iter().map(|row| (row.batch.id, row)).collect();
     let mut stranger = None;
     for (tagged, id, batch) in &ours {
         // A batch under another tag is ours where a row of ours has its id: this database had that tag once,
         // or is a copy, and what the other one has submitted shall not be submitted again.
-        let row = match id {
-            Some(id) => context.store.try_batch(*id).await?,
-            None => None,
-        };
-        match row {
-            Some(row) => adopt(context, &row, batch).await?,
+        match id.and_then(|id| rows.get(&id)) {
+            Some(row) => adopt(context, row, batch).await?,
             None if *tagged => stranger = stranger.or(Some(batch)),
             None => {}
         }
     }
     tracing::debug!(batches = ours.len(), "audited");
-    Ok(match stranger {
-        Some(batch) => Gate::Closed { reason: strange(&batch.id), until: context.clock().now() + PAUSE },
-        None => Gate::Open,
-    })
+    Ok(stranger.map(|batch| strange(&batch.id)))
 }
 
 /// Takes in what the provider has of a row of ours, where the row doesn't know it.

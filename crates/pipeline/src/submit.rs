@@ -12,7 +12,7 @@ use openai::{CallError, Create};
 use store::{BatchRow, Commit};
 use wire::{COMPLETION_WINDOW, CreateBatch};
 
-use crate::audit::{self, Gate};
+use crate::audit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input_file::{self, InputFile};
@@ -29,13 +29,13 @@ const SHA256: &str = "overnight_sha256";
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
     let row = context.store.batch(id).await?;
     match &row.batch.state {
-        BatchState::Planned => match audit::gate(context).await? {
-            Gate::Closed { reason, .. } => {
+        BatchState::Planned => match audit::closed(context).await? {
+            Some(reason) => {
                 tracing::warn!(batch.id = %id, reason, "no batch is created");
                 context.store.note_batch(id, &reason).await?;
                 Ok(Handled::Later(context.clock().now() + audit::PAUSE))
             }
-            Gate::Open | Gate::Unchecked => send(context, claimed, row).await,
+            None => send(context, claimed, row).await,
         },
         BatchState::Creating { deadline, .. } => {
             let answered = conclude(context, id, &Fact::Looked, Some(claimed), "deadline").await?;

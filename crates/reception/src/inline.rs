@@ -4,7 +4,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use source::{Invalid, MAX_CUSTOM_ID_CHARS, Record};
 
-use crate::intake::{Item, record_row};
+use crate::intake::Item;
 
 /// Longest key, in characters.
 const MAX_KEY_CHARS: usize = 200;
@@ -28,16 +28,7 @@ impl InlineRecord {
             Some(key) => self.keyed(label, key, place),
             None => {
                 let record = Record::from_value(&format!("{label}/data"), &self.data).map_err(unnamed)?;
-                Ok(Item {
-                    place,
-                    label,
-                    key: record.key.clone(),
-                    custom_id: record.custom_id.clone(),
-                    sha256: record.sha256.clone(),
-                    payload: String::new(),
-                    record: Some(record_row(record)),
-                    backlog: None,
-                })
+                Ok(Item::of_issue(place, label, record))
             }
         }
     }

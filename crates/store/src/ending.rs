@@ -78,6 +78,16 @@ pub(crate) struct Detail {
 }
 
 impl Detail {
+    /// The tokens, as events tell them; none where nobody reported any.
+    pub(crate) fn told_usage(&self) -> Option<Value> {
+        self.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }))
+    }
+
+    /// The cost, as events tell it; none where nobody knows.
+    pub(crate) fn told_cost(&self) -> Option<Value> {
+        self.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }))
+    }
+
     /// Input, cached, output and reasoning tokens, the paid and the normal price, in this order.
     pub(crate) fn usage_columns(&self, sql: Sql) -> Sql {
         let tokens =
@@ -336,9 +346,6 @@ fn completed(job: JobId, about: &About, ending: &Ending, state: TaskState) -> Ev
     let error = detail.class.map(|class| {
         json!({ "class": class, "provider_code": detail.code, "http_status": detail.http_status, "message": detail.message })
     });
-    let usage = detail.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }));
-    let cost =
-        detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
     // A task of the backlog is an agent's: its processor is named as the agent's type.
     let agent_type = live.backlog.as_ref().map(|_| &about.processor);
     let result = detail
@@ -359,8 +366,8 @@ fn completed(job: JobId, about: &About, ending: &Ending, state: TaskState) -> Ev
         "outcome": state,
         "attempt": live.number,
         "error": error,
-        "usage": usage,
-        "cost": cost,
+        "usage": detail.told_usage(),
+        "cost": detail.told_cost(),
     });
     Event::new(EventType::TaskCompleted, job, format!("job/{job}/task/{custom_id}"), "", data)
 }

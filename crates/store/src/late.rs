@@ -64,17 +64,14 @@ async fn bill(dialect: Dialect, on: &DatabaseTransaction, ending: &Ending) -> Re
 
 fn answered_late(job: JobId, ending: &Ending) -> Event {
     let (live, detail) = (&ending.live, &ending.detail);
-    let usage = detail.tokens.map(|t| json!({ "input_tokens": t.input, "output_tokens": t.output }));
-    let cost =
-        detail.cost.map(|(paid, normal)| json!({ "usd": paid.dollars(), "normal_usd": normal.dollars() }));
     let data = json!({
         "job_id": job,
         "custom_id": live.custom_id,
         "task_id": live.backlog,
         "attempt": live.number,
         "attempt_state": live.state,
-        "usage": usage,
-        "cost": cost,
+        "usage": detail.told_usage(),
+        "cost": detail.told_cost(),
     });
     let subject = format!("job/{job}/task/{}", live.custom_id);
     Event::new(EventType::TaskAnsweredLate, job, subject, &live.attempt.to_string(), data)

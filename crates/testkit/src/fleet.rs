@@ -16,8 +16,6 @@ use crate::{Overnight, Postgres, postgres_blocking};
 const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
 /// The variable that says it.
 const VARIABLE: &str = "TEST_AMQP_URL";
-/// How long a process may take to say that it is up.
-const UP: Duration = Duration::from_secs(60);
 
 /// A fleet that is stopped when it is dropped.
 pub struct Fleet {
@@ -73,7 +71,7 @@ impl Fleet {
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
         let up = serde_json::from_str(&line).unwrap_or_else(|error| {
-            panic!("{name} did not come up within {UP:?}: {error}\n{}", self.log(name));
+            panic!("{name} did not come up: {error}\n{}", self.log(name));
         });
         self.processes.insert(name.to_owned(), process);
         up

@@ -34,7 +34,9 @@ fn facts() -> Vec<(&'static str, JobFact)> {
         ("counted, tasks go out again", JobFact::Counted { tasks: tasks(1, 2), batches: none }),
         ("counted, all ended", JobFact::Counted { tasks: tasks(0, 3), batches: none }),
         ("cancel requested", JobFact::CancelRequested),
-        ("released", JobFact::Released),
+        ("switched on", JobFact::SwitchedOn { until: None }),
+        ("switched on before its night", JobFact::SwitchedOn { until: Some(NOW + TimeDelta::hours(3)) }),
+        ("switched on after its night", JobFact::SwitchedOn { until: Some(NOW) }),
     ]
 }
 

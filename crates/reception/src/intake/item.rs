@@ -88,6 +88,22 @@ pub(super) async fn read_selected(
     read.await.map_err(|_| IntakeError::Interrupted)?
 }
 
+impl Item {
+    /// An issue: it names itself, and its text is kept with its record.
+    pub(crate) fn of_issue(place: u32, label: String, record: Record) -> Self {
+        Self {
+            place,
+            label,
+            key: record.key.clone(),
+            custom_id: record.custom_id.clone(),
+            sha256: record.sha256.clone(),
+            payload: String::new(),
+            record: Some(record_row(record)),
+            backlog: None,
+        }
+    }
+}
+
 /// Tasks of another job, fetched for a part.
 struct Kept(HashMap<i64, KeptTask>);
 
@@ -109,16 +125,7 @@ fn read_item(source: &Source, at: usize, kept: &Kept) -> Result<Item, Invalid> {
     match source {
         Source::Files(files) => {
             let record = ::source::read(&files[at])?;
-            Ok(Item {
-                place,
-                label: record.path.clone(),
-                key: record.key.clone(),
-                custom_id: record.custom_id.clone(),
-                sha256: record.sha256.clone(),
-                payload: String::new(),
-                record: Some(record_row(record)),
-                backlog: None,
-            })
+            Ok(Item::of_issue(place, record.path.clone(), record))
         }
         Source::Backlog(tasks) => {
             let task = &tasks[at];
