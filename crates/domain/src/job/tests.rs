@@ -15,6 +15,7 @@ fn job(state: JobState) -> Job {
 fn states() -> Vec<JobState> {
     vec![
         JobState::Held(HoldReason::Overnight),
+        JobState::Held(HoldReason::BatchApiDisabled),
         JobState::Queued,
         JobState::Active,
         JobState::Cancelling,
