@@ -16,8 +16,8 @@ use crate::run::Ran;
 use crate::select::{Key, Selection, backlog_of};
 use reception::{IntakeError, Request};
 
-/// How often a run selects anew because somebody else took a task that it had selected. A backlog that
-/// moves faster than that is looked at again after a pause.
+/// How often a run selects anew because somebody else took all tasks of an agent that it had selected. A
+/// backlog that moves faster than that is looked at again after a pause.
 const TRIES: u32 = 5;
 
 /// Works a claimed run to its end; none where somebody else has claimed it since.
@@ -52,31 +52,33 @@ async fn once(store: &Store, night: &Night, claim: RunClaim) -> Result<Option<Ra
     let done: BTreeSet<String> = store.run_jobs(run.id).await?.into_iter().map(|(_, agent)| agent).collect();
     let room = run.max_tasks.saturating_sub(run.tasks);
     let selection = Selection::make(store, night, &backlog, room, &done, by_agent).await?;
-    accept(store, &schedule, claim, &selection).await?;
+    let lost = accept(store, &schedule, claim, &selection).await?;
     let end = RunEnd {
         selected: run.tasks + selection.tasks(),
         left: store.count_pending(&backlog).await?,
         reason: None,
     };
-    let end = RunEnd { reason: why_left(&run, &selection, &end), ..end };
+    let end = RunEnd { reason: why_left(&run, &selection, &end, lost), ..end };
     let event = finished(store, &schedule, &run, &end).await?;
     if store.finish_run(claim, end, event).await? == Commit::Overtaken {
         return Ok(None);
     }
     let jobs = store.run_jobs(run.id).await?.into_iter().map(|(job, _)| job).collect();
-    Ok(Some(Ran { run: store.run(run.id).await?, jobs, notes: selection.notes() }))
+    Ok(Some(Ran { run: store.run(run.id).await?, jobs, notes: selection.notes(lost) }))
 }
 
 fn by_agent(task: &BacklogTask) -> Key {
     (task.agent_type.clone(), None)
 }
 
+/// Accepts a job for each agent; answers how many of the selected tasks somebody else had taken by then.
 async fn accept(
     store: &Store,
     schedule: &Schedule,
     claim: RunClaim,
     selection: &Selection,
-) -> Result<(), IntakeError> {
+) -> Result<u64, IntakeError> {
+    let mut lost = 0;
     for ((agent, _), group) in &selection.groups {
         if group.intake.estimate.requests == 0 {
             continue;
@@ -85,13 +87,14 @@ async fn accept(
         let request = Request { priority: schedule.terms.priority.rank(), ..group.request.clone() };
         let accepted = group.intake.accept_as(store, &request, Some(part)).await?;
         tracing::info!(job.id = %accepted.job, tasks = accepted.tasks, agent, "job accepted by a schedule");
+        lost += group.intake.estimate.requests.saturating_sub(accepted.tasks);
         crash::pass(Point::RunAfterJob);
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Why tasks stay behind that were the run's to take, in a few words; each is named where the run is told of.
-fn why_left(run: &RunRow, selection: &Selection, end: &RunEnd) -> Option<String> {
+fn why_left(run: &RunRow, selection: &Selection, end: &RunEnd, lost: u64) -> Option<String> {
     let (refused, busy) = (selection.refused(), selection.on_their_way());
     let mut reasons = Vec::new();
     let beyond = end.left.saturating_sub(refused + busy);
@@ -103,6 +106,9 @@ fn why_left(run: &RunRow, selection: &Selection, end: &RunEnd) -> Option<String>
     }
     if busy > 0 {
         reasons.push(format!("{busy} are on their way already"));
+    }
+    if lost > 0 {
+        reasons.push(format!("{lost} were taken by somebody else meanwhile"));
     }
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

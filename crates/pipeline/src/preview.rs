@@ -66,7 +66,7 @@ impl Preview {
                 normal_cost: estimate.normal_cost,
             }
         });
-        Ok(Self { rows: rows.collect(), left, notes: selection.notes() })
+        Ok(Self { rows: rows.collect(), left, notes: selection.notes(0) })
     }
 }
 

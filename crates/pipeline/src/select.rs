@@ -84,14 +84,17 @@ impl Selection {
         self.groups.values().map(|group| group.intake.skipped.total()).sum()
     }
 
-    /// What a person is told, a line each.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    /// What a person is told, a line each; `lost` tasks were taken by somebody else after the selection.
+    pub(crate) fn notes(&self, lost: u64) -> Vec<String> {
         let homeless =
             self.homeless.values().map(|(tasks, why)| format!("{tasks} tasks stay pending: {why}"));
         let invalid = self.invalid.iter().map(|invalid| format!("left out: {invalid}"));
         let mut notes: Vec<String> = homeless.chain(invalid).collect();
         if self.on_their_way() > 0 {
             notes.push(format!("{} tasks are on their way already", self.on_their_way()));
+        }
+        if lost > 0 {
+            notes.push(format!("{lost} tasks were taken by somebody else meanwhile"));
         }
         notes
     }

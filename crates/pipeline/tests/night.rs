@@ -107,19 +107,23 @@ fn job(store: &Store, hold: Option<HoldReason>, run: Option<RunPart>) -> NewJob 
     }
 }
 
-/// Accepts a job of one backlog task as a part of a run.
-async fn accept(store: &Store, run: RunPart, task: &str) -> Result<u64, StoreError> {
+/// Accepts a job of backlog tasks as a part of a run.
+async fn accept(store: &Store, run: RunPart, tasks: &[&str]) -> Result<u64, StoreError> {
     let sha256 = "0".repeat(64);
-    let task = NewTask {
+    let task = |task: &&str| NewTask {
         id: TaskId(store.clock().new_id()),
-        custom_id: task.to_owned(),
-        record_key: task.to_owned(),
+        custom_id: (*task).to_owned(),
+        record_key: (*task).to_owned(),
         record_sha256: sha256.clone(),
-        task_id: Some(task.to_owned()),
+        task_id: Some((*task).to_owned()),
+        input_tokens: 1,
     };
     let job = job(store, Some(HoldReason::BatchApiDisabled), Some(run));
-    let accepting = store.accept(job).add(vec![], vec![task], vec![(sha256, "{}".to_owned())]).await?;
-    accepting.finish(Accepted::default()).await
+    let tasks = tasks.iter().map(task).collect();
+    let accepting = store.accept(job).add(vec![], tasks, vec![(sha256.clone(), "{}".to_owned())]).await?;
+    accepting
+        .finish(|taken| Accepted { estimate_tokens: Some((taken.input_tokens, 0)), ..Accepted::default() })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,14 +258,46 @@ async fn who_has_lost_its_claim_accepts_and_finishes_nothing() {
         assert_eq!(store.finish_run(lost, end.clone(), event("a")).await.unwrap(), Commit::Overtaken);
         let part = |claim, agent: &str| RunPart { claim, agent: agent.to_owned() };
         let first = "planner-acme-app-1";
-        assert!(accept(&store, part(lost, "planner"), first).await.unwrap_err().is_taken());
-        assert_eq!(accept(&store, part(holds, "planner"), first).await.unwrap(), 1);
+        assert!(accept(&store, part(lost, "planner"), &[first]).await.unwrap_err().is_taken());
+        assert_eq!(accept(&store, part(holds, "planner"), &[first]).await.unwrap(), 1);
         // A second job of the same part, and a task that is gone.
-        let second = accept(&store, part(holds, "planner"), "planner-acme-app-2").await;
+        let second = accept(&store, part(holds, "planner"), &["planner-acme-app-2"]).await;
         assert!(second.unwrap_err().is_conflict());
-        assert!(accept(&store, part(holds, "reviewer"), first).await.unwrap_err().is_taken());
+        assert!(accept(&store, part(holds, "reviewer"), &[first]).await.unwrap_err().is_taken());
         assert_eq!(store.run(run.id).await.unwrap().tasks, 1);
         assert_eq!(store.finish_run(holds, end, event("b")).await.unwrap(), Commit::Done);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_takes_what_a_live_runner_has_left() {
+    for world in World::all().await {
+        let (store, night) = (world.open("0s").await, world.night());
+        wind(&store, &night).await.unwrap();
+        let run = run_now(&store, &night, Schedule::OVERNIGHT, None).await.unwrap().remove(0).run;
+        backlog(&store).await;
+        world.run("UPDATE schedule_runs SET state = 'started'").await;
+        let claim = store.claim_run(run.id, LEASE).await.unwrap().unwrap();
+        // The runner takes one of three between the selection and the claim, and all of another agent.
+        let (planner, reviewer) = (["1", "2", "3"].map(|n| format!("planner-acme-app-{n}")), "reviewer-acme-web-9");
+        world
+            .run(
+                "UPDATE tasks SET status = 'running' \
+                 WHERE id IN ('planner-acme-app-2', 'reviewer-acme-web-9')",
+            )
+            .await;
+        let part = |agent: &str| RunPart { claim, agent: agent.to_owned() };
+        let wanted = planner.each_ref().map(String::as_str);
+        assert_eq!(accept(&store, part("planner"), &wanted).await.unwrap(), 2);
+        let error = accept(&store, part("reviewer"), &[reviewer]).await.unwrap_err();
+        assert!(error.is_task_taken(), "{error}");
+        let jobs = store.jobs(false, None, 10).await.unwrap();
+        assert_eq!(jobs.len(), 1, "a job without tasks is none");
+        assert_eq!((jobs[0].job.total, jobs[0].estimate_tokens), (2, Some((2, 0))));
+        assert_eq!(store.run(run.id).await.unwrap().tasks, 2);
+        let tasks = store.backlog_by_id(&planner).await.unwrap();
+        let statuses: Vec<&str> = tasks.iter().map(|(_, status)| status.as_str()).collect();
+        assert_eq!(statuses, ["batched", "running", "batched"]);
     }
 }
 
@@ -291,7 +327,7 @@ async fn a_clock_that_is_set_off_takes_the_databases_clock_with_it() {
         for offset in ["+36h", "-36h"] {
             let store = world.open(offset).await;
             let accepting = store.accept(job(&store, None, None));
-            accepting.finish(Accepted::default()).await.unwrap();
+            accepting.finish(|_| Accepted::default()).await.unwrap();
             let due = store.due_orders(Lane::Plan, "sim", 100).await.unwrap();
             assert_eq!(due.len(), 1, "{offset}");
             assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_some(), "{offset}");

@@ -1,7 +1,8 @@
 //! The bill before it is paid: tokens counted, prices looked up, unknown where no price is known.
 
-use domain::{Limits, Money, PackError, Packer, Place, PriceTable, Tokens};
+use domain::{Limits, Money, PackError, Packer, Place, Price, PriceTable, Tokens};
 use serde::Serialize;
+use store::{Accepted, Taken};
 
 /// What a job will probably cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,6 +57,17 @@ impl Estimate {
         let price = prices.of(model);
         self.cost = price.map(|price| price.batch(tokens));
         self.normal_cost = price.map(|price| price.normal(tokens));
+    }
+}
+
+/// What a job will cost at most that has got these tasks, each with an answer of so many tokens.
+pub(crate) fn of(taken: Taken, answer: u64, price: Option<Price>) -> Accepted {
+    let (input, output) = (taken.input_tokens, taken.tasks.saturating_mul(answer));
+    let tokens = Tokens { input, output, ..Tokens::default() };
+    Accepted {
+        estimate_tokens: Some((input, output)),
+        estimate_cost: price.map(|price| price.batch(tokens)),
+        estimate_normal_cost: price.map(|price| price.normal(tokens)),
     }
 }
 

@@ -42,7 +42,7 @@ async fn take(store: &Store, house: &House, wish: &Wish) -> Result<Received, Ref
         return Ok(Received::Nothing(Box::new(prepared)));
     }
     let accepted = prepared.intake.accept(store, &prepared.request).await.map_err(|error| match error {
-        IntakeError::Store(StoreError::Taken { what: "pending task", .. }) => Refusal::Overtaken,
+        IntakeError::Store(error) if error.is_task_taken() => Refusal::Overtaken,
         other => other.into(),
     })?;
     Ok(Received::Accepted(accepted.job, Box::new(prepared)))

@@ -2,6 +2,11 @@
 //!
 //! The rows arrive in chunks, so that a job of any size passes in bounded memory; the transaction runs in
 //! a task of its own and ends with [`Accept::finish`]. An `Accept` that is dropped leaves nothing behind.
+//!
+//! Tasks of the backlog are claimed here. What a person names is taken whole or not at all; a run of a
+//! schedule takes what is still there, since a live runner beside it never stands still.
+
+use std::collections::HashSet;
 
 use domain::{
     Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time,
@@ -13,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::dialect::Dialect;
+use crate::error::PENDING_TASK;
 use crate::order::Waiting;
 use crate::origin::{self, Origin};
 use crate::record::{RecordRow, insert_records, insert_texts};
@@ -65,6 +71,17 @@ pub struct NewTask {
     pub record_sha256: String,
     /// The backlog task that it works on.
     pub task_id: Option<String>,
+    /// Tokens of its prompt, as far as they are counted.
+    pub input_tokens: u64,
+}
+
+/// The tasks that the job has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many.
+    pub tasks: u64,
+    /// Tokens of their prompts.
+    pub input_tokens: u64,
 }
 
 /// What is known once all tasks have arrived.
@@ -80,7 +97,7 @@ pub struct Accepted {
 
 enum Part {
     Rows(Vec<RecordRow>, Vec<NewTask>, Vec<(String, String)>),
-    Finish(Accepted),
+    Finish(Box<dyn FnOnce(Taken) -> Accepted + Send>),
 }
 
 /// A job that is being accepted.
@@ -104,12 +121,15 @@ impl Accept {
         self.send(Part::Rows(records, tasks, texts)).await
     }
 
-    /// Accepts the job; answers how many tasks it has.
+    /// Accepts the job with the tasks that it has got, for what they come to; answers how many they are.
     ///
     /// # Errors
-    /// A database that fails: nothing is stored.
-    pub async fn finish(self, accepted: Accepted) -> Result<u64, StoreError> {
-        self.send(Part::Finish(accepted)).await?.result().await
+    /// A database that fails, or a run that has got none of its tasks: nothing is stored.
+    pub async fn finish(
+        self,
+        accepted: impl FnOnce(Taken) -> Accepted + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        self.send(Part::Finish(Box::new(accepted))).await?.result().await
     }
 
     async fn send(self, part: Part) -> Result<Self, StoreError> {
@@ -139,18 +159,28 @@ impl Store {
                     async move {
                         insert_job(dialect, on, &job, now).await?;
                         origin::write(dialect, on, job.id, &job.origin).await?;
-                        let mut total = 0;
+                        let mut taken = Taken::default();
                         while let Some(part) = arriving.recv().await {
                             match part {
-                                Part::Rows(records, tasks, texts) => {
+                                Part::Rows(records, tasks, mut texts) => {
+                                    let tasks = claim(dialect, on, &job, tasks, now).await?;
+                                    let wanted: HashSet<&str> =
+                                        tasks.iter().map(|task| &*task.record_sha256).collect();
+                                    texts.retain(|(sha256, _)| wanted.contains(&**sha256));
                                     insert_records(dialect, on, &records, now).await?;
                                     insert_texts(dialect, on, &texts).await?;
-                                    insert_tasks(dialect, on, &job, &tasks, total, now).await?;
-                                    total += u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                                    insert_tasks(dialect, on, &job, &tasks, taken.tasks, now).await?;
+                                    taken.tasks += u64::try_from(tasks.len()).unwrap_or(u64::MAX);
+                                    taken.input_tokens +=
+                                        tasks.iter().map(|task| task.input_tokens).sum::<u64>();
                                 }
                                 Part::Finish(accepted) => {
-                                    finish(dialect, on, &job, total, accepted, now).await?;
-                                    return Ok(total);
+                                    if job.run.is_some() && taken.tasks == 0 {
+                                        let id = "all that the run has selected".to_owned();
+                                        return Err(StoreError::Taken { what: PENDING_TASK, id });
+                                    }
+                                    finish(dialect, on, &job, taken.tasks, accepted(taken), now).await?;
+                                    return Ok(taken.tasks);
                                 }
                             }
                         }
@@ -198,6 +228,27 @@ async fn insert_job(
     Ok(())
 }
 
+/// Claims what tasks of the backlog are among these; answers the tasks that the job has got.
+async fn claim(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    job: &NewJob,
+    mut tasks: Vec<NewTask>,
+    now: Time,
+) -> Result<Vec<NewTask>, StoreError> {
+    let mut got = HashSet::new();
+    for chunk in tasks.chunks(CHUNK) {
+        let ids: Vec<&str> = chunk.iter().filter_map(|task| task.task_id.as_deref()).collect();
+        let claimed = backlog::claim(dialect, on, job.id, job.origin.parent, &ids, now).await?;
+        if job.run.is_none() && claimed.len() < ids.len() {
+            return Err(backlog::taken(&ids, &claimed));
+        }
+        got.extend(claimed);
+    }
+    tasks.retain(|task| task.task_id.as_ref().is_none_or(|id| got.contains(id)));
+    Ok(tasks)
+}
+
 async fn insert_tasks(
     dialect: Dialect,
     on: &DatabaseTransaction,
@@ -220,8 +271,6 @@ async fn insert_tasks(
             })
             .run(on)
             .await?;
-        let claimed: Vec<&str> = chunk.iter().filter_map(|task| task.task_id.as_deref()).collect();
-        backlog::claim(dialect, on, job.id, job.origin.parent, &claimed, now).await?;
     }
     Ok(())
 }

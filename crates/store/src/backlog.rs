@@ -2,11 +2,14 @@
 //!
 //! Statuses that are not `pending`, `batched`, `completed` or `failed` are the platform's own and never touched.
 
+use std::collections::HashSet;
+
 use domain::{JobId, Time};
 use futures_util::FutureExt as _;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 
 use crate::dialect::Dialect;
+use crate::error::PENDING_TASK;
 use crate::sql::Sql;
 use crate::{CHUNK, Store, StoreError};
 
@@ -205,8 +208,7 @@ fn place(row: &crate::sql::Row) -> Result<Place, StoreError> {
     Ok(Place { priority: row.int("priority")?, created_at: row.get("created_at")?, id: row.text("id")? })
 }
 
-/// Claims pending tasks for a job, and those that its parent has failed: all of them, or the transaction
-/// fails.
+/// Claims what is still pending of these for a job, and what its parent has failed; answers which they are.
 pub(crate) async fn claim(
     dialect: Dialect,
     on: &DatabaseTransaction,
@@ -214,9 +216,9 @@ pub(crate) async fn claim(
     parent: Option<JobId>,
     ids: &[&str],
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<HashSet<String>, StoreError> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
         WHERE (status = 'pending' OR (status = 'failed' AND batch_job_id = $3)) AND id IN (";
@@ -226,13 +228,16 @@ pub(crate) async fn claim(
         .time(now)
         .id_or_null(parent.map(|parent| parent.0))
         .list(values)
-        .then(")")
-        .run(on)
+        .then(") RETURNING id")
+        .all(on)
         .await?;
-    if usize::try_from(claimed) == Ok(ids.len()) {
-        return Ok(());
-    }
-    Err(StoreError::Taken { what: "pending task", id: format!("among {}", ids.join(", ")) })
+    claimed.iter().map(|row| row.text("id")).collect()
+}
+
+/// Some of these were not to be had.
+pub(crate) fn taken(ids: &[&str], claimed: &HashSet<String>) -> StoreError {
+    let lost: Vec<&str> = ids.iter().copied().filter(|id| !claimed.contains(*id)).collect();
+    StoreError::Taken { what: PENDING_TASK, id: lost.join(", ") }
 }
 
 /// Writes an outcome back. A task that isn't ours any more is left alone.

@@ -2,6 +2,9 @@
 
 use sea_orm::DbErr;
 
+/// What is taken where a task of the backlog is.
+pub(crate) const PENDING_TASK: &str = "pending task";
+
 /// What can go wrong below a store call.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -73,6 +76,12 @@ impl StoreError {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         matches!(self, Self::Taken { .. })
+    }
+
+    /// Whether a task of the backlog was not pending any more.
+    #[must_use]
+    pub fn is_task_taken(&self) -> bool {
+        matches!(self, Self::Taken { what: PENDING_TASK, .. })
     }
 
     /// Whether a unique index refused a row.

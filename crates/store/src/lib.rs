@@ -35,7 +35,7 @@ mod sql;
 mod task;
 mod token;
 
-pub use accept::{Accept, Accepted, NewJob, NewTask};
+pub use accept::{Accept, Accepted, NewJob, NewTask, Taken};
 pub use backlog::{Backlog, BacklogTask, Place};
 pub use batch::{BatchRow, RequestRow};
 pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};

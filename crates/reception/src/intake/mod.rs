@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::source::Invalid;
-use ::store::{Accepted, BacklogTask, NewJob, NewTask, Origin, RunPart, Store, StoreError};
+use ::store::{BacklogTask, NewJob, NewTask, Origin, RunPart, Store, StoreError};
 use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
 use processor::Processor;
 
 use crate::InlineRecord;
-use crate::estimate::Estimate;
+use crate::estimate::{self, Estimate};
 pub(crate) use item::Item;
 pub use item::record_row;
 use item::{Names, Weighed, read_part, read_selected};
@@ -107,8 +107,17 @@ pub struct Intake {
     pub skipped: Skipped,
     /// Records that can't be used.
     pub invalid: Vec<Invalid>,
-    /// Places in the source, in order.
-    selected: Vec<u32>,
+    /// What would be submitted, in order.
+    selected: Vec<Selected>,
+}
+
+/// A record that would be submitted.
+#[derive(Clone, Copy, Debug)]
+struct Selected {
+    /// Its place in the source.
+    place: u32,
+    /// Tokens of its prompt.
+    input_tokens: u64,
 }
 
 /// What an accepted job is.
@@ -169,7 +178,10 @@ impl Intake {
         }
         let output = u64::from(request.processor.definition().max_output_tokens);
         match self.estimate.add(weighed.bytes, weighed.input_tokens, output, request.limits) {
-            Ok(()) => self.selected.push(weighed.item.place),
+            Ok(()) => self.selected.push(Selected {
+                place: weighed.item.place,
+                input_tokens: weighed.input_tokens,
+            }),
             Err(error) => self.invalid.push(Invalid {
                 path: weighed.item.label.clone(),
                 line: None,
@@ -182,7 +194,7 @@ impl Intake {
 
     /// Places in the source that would be submitted, in order.
     pub fn selected(&self) -> impl Iterator<Item = usize> {
-        self.selected.iter().map(|place| usize::try_from(*place).unwrap_or(usize::MAX))
+        self.selected.iter().map(|selected| usize::try_from(selected.place).unwrap_or(usize::MAX))
     }
 
     /// Accepts what the check selected as a job, all or none.
@@ -193,7 +205,8 @@ impl Intake {
         self.accept_as(store, request, None).await
     }
 
-    /// The same as a job of a run of a schedule, counted there in the same transaction.
+    /// The same as a job of a run of a schedule, counted there in the same transaction. It gets those of
+    /// its tasks that are still pending then.
     ///
     /// # Errors
     /// As [`Intake::accept`].
@@ -222,16 +235,18 @@ impl Intake {
             run,
             origin: request.origin.clone(),
         });
-        for places in self.selected.chunks(PART) {
-            let items = read_selected(store, request, places).await?;
+        for part in self.selected.chunks(PART) {
+            let places: Vec<u32> = part.iter().map(|selected| selected.place).collect();
+            let items = read_selected(store, request, &places).await?;
             let (mut records, mut tasks, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-            for item in items {
+            for (item, selected) in items.into_iter().zip(part) {
                 tasks.push(NewTask {
                     id: TaskId(clock.new_id()),
                     custom_id: item.custom_id,
                     record_key: item.key,
                     record_sha256: item.sha256.clone(),
                     task_id: item.backlog,
+                    input_tokens: selected.input_tokens,
                 });
                 match item.record {
                     Some(record) => records.push(record),
@@ -240,12 +255,9 @@ impl Intake {
             }
             accept = accept.add(records, tasks, texts).await?;
         }
-        let accepted = Accepted {
-            estimate_tokens: Some((self.estimate.input_tokens, self.estimate.output_tokens)),
-            estimate_cost: self.estimate.cost,
-            estimate_normal_cost: self.estimate.normal_cost,
-        };
-        let tasks = accept.finish(accepted).await?;
+        let price = request.prices.of(request.processor.model());
+        let answer = u64::from(definition.max_output_tokens);
+        let tasks = accept.finish(move |taken| estimate::of(taken, answer, price)).await?;
         Ok(Outcome { job: id, tasks })
     }
 }

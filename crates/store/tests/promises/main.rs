@@ -113,10 +113,11 @@ async fn accept(store: &Store, job: NewJob, numbers: impl Iterator<Item = i64>) 
         record_key: record.key.clone(),
         record_sha256: record.sha256.clone(),
         task_id: None,
+        input_tokens: 1,
     };
     let tasks = records.iter().map(task).collect();
     let accept = store.accept(job).add(records, tasks, vec![]).await.unwrap();
-    accept.finish(Accepted::default()).await.unwrap();
+    accept.finish(|_| Accepted::default()).await.unwrap();
     id
 }
 
@@ -406,12 +407,13 @@ async fn a_backlog_task_is_claimed_once(database: Fresh) {
         record_key: "task:1".to_owned(),
         record_sha256: "x".to_owned(),
         task_id: Some("1".to_owned()),
+        input_tokens: 1,
     };
     let first = store.accept(new_job(&store)).add(vec![], vec![new_task()], vec![]).await.unwrap();
-    first.finish(Accepted::default()).await.unwrap();
+    first.finish(|_| Accepted::default()).await.unwrap();
     let second = async {
         let accept = store.accept(new_job(&store)).add(vec![], vec![new_task()], vec![]).await?;
-        accept.finish(Accepted::default()).await
+        accept.finish(|_| Accepted::default()).await
     };
     assert!(second.await.is_err());
     assert_eq!(store.jobs(true, None, 10).await.unwrap().len(), 1, "the second job left nothing behind");
