@@ -279,7 +279,8 @@ async fn a_run_takes_what_a_live_runner_has_left() {
         world.run("UPDATE schedule_runs SET state = 'started'").await;
         let claim = store.claim_run(run.id, LEASE).await.unwrap().unwrap();
         // The runner takes one of three between the selection and the claim, and all of another agent.
-        let (planner, reviewer) = (["1", "2", "3"].map(|n| format!("planner-acme-app-{n}")), "reviewer-acme-web-9");
+        let (planner, reviewer) =
+            (["1", "2", "3"].map(|n| format!("planner-acme-app-{n}")), "reviewer-acme-web-9");
         world
             .run(
                 "UPDATE tasks SET status = 'running' \

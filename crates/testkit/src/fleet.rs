@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::{Overnight, Postgres, postgres_blocking};
+use crate::{Overnight, Postgres, free_port, postgres_blocking};
 
 /// Where the broker is, if the environment doesn't say.
 const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
@@ -47,7 +47,7 @@ impl Fleet {
             .with("QUEUE_PREFIX", &prefix)
             .with("CLAIM_LEASE_MS", "3000")
             .with("ADMIN_ADDR", "127.0.0.1:0")
-            .with("GATEWAY_ADDR", &free_address())
+            .with("GATEWAY_ADDR", &format!("127.0.0.1:{}", free_port()))
             .with("LOG_LEVEL", "info");
         let _ = home.run(&["migrate"]).exits(0);
         let _ = home.run(&["topology", "apply"]).exits(0);
@@ -169,10 +169,4 @@ impl Drop for Fleet {
             eprintln!("the broker keeps the test's queues: {}", deleted.stderr);
         }
     }
-}
-
-/// A port of this machine that nobody uses now.
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
 }

@@ -5,15 +5,16 @@ use std::ffi::OsStr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::rig::cable::Cable;
-use crate::rig::private::{Private, free_port};
-use crate::rig::{Place, broker, drain_to, healthy, message, rebuilt, send, soon, until, work_again, works};
 use domain::Lane;
 use queue::{Options, Queue, QueueError, Sent, State, topology};
+use testkit::{Broker, free_port};
+
+use crate::rig::cable::Cable;
+use crate::rig::{Place, broker, drain_to, healthy, message, rebuilt, send, soon, until, work_again, works};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
-    let mut private = Private::start().await;
+    let mut private = Broker::start();
     let place = Place::new(&private.url()).await;
     let queue = place.queue().await;
     works(&queue, 1).await;
@@ -37,7 +38,7 @@ async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
     let unsent = queue.send(message(Lane::Plan, 32)).await;
     assert_eq!((unsent, queue.room(Lane::Plan)), (Sent::Unknown(QueueError::Away), 0));
     in_hand.acknowledge().await;
-    private.run().await;
+    private.run();
     healthy(&queue, "work goes on after a crash", work_again(times)).await;
     // Confirmed means kept, and what was not acknowledged comes again.
     assert!(drain_to(&queue, Lane::Submit, 31).await.contains(&31));
@@ -48,7 +49,7 @@ async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
     let times = rebuilt(&queue);
     private.kill();
     private.wipe();
-    private.run().await;
+    private.run();
     healthy(&queue, "work goes on after a wipe", work_again(times)).await;
     works(&queue, 41).await;
     topology::check(&place.url, &place.prefix).await.unwrap();
@@ -57,7 +58,7 @@ async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_without_memory_stops_no_acknowledgement_and_gets_nothing_late() {
-    let private = Private::start().await;
+    let private = Broker::start();
     let place = Place::new(&private.url()).await;
     let cable = Cable::to(private.host()).await;
     let url = format!("amqp://guest:guest@{}", cable.address);
@@ -104,7 +105,7 @@ async fn a_broker_without_memory_stops_no_acknowledgement_and_gets_nothing_late(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_return_is_never_taken_for_an_arrival() {
-    let private = Private::start().await;
+    let private = Broker::start();
     let place = Place::new(&private.url()).await;
     // A user who may not declare, so that the lost binding stays lost.
     private.ctl(&["add_user", "worker", "worker"]);
@@ -152,7 +153,7 @@ async fn a_return_is_never_taken_for_an_arrival() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_whose_channel_the_broker_closes_comes_back() {
     // This broker closes the channel of whoever holds a message for two seconds.
-    let private = Private::start_with("consumer_timeout = 2000\n").await;
+    let private = Broker::start_with("consumer_timeout = 2000\n");
     let place = Place::new(&private.url()).await;
     let queue = place.queue().await;
     send(&queue, &message(Lane::Collect, 1)).await;
@@ -201,12 +202,11 @@ async fn an_encrypted_line_is_checked_against_its_authority() {
         .expect("this test needs openssl (Debian: apt-get install openssl)");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let port = free_port();
-    let private = Private::start_with(&format!(
+    let private = Broker::start_with(&format!(
         "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n",
         certificate.display(),
         key.display(),
-    ))
-    .await;
+    ));
     let place = Place::new(&private.url()).await;
     let url = format!("amqps://guest:guest@localhost:{port}");
     let authority = Some(std::fs::read_to_string(certificate).unwrap());

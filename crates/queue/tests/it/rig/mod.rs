@@ -2,7 +2,6 @@
 //! things with, and waiting with a deadline.
 
 pub mod cable;
-pub mod private;
 pub mod raw;
 
 use std::future::Future;

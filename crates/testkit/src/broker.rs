@@ -1,16 +1,19 @@
 //! A broker of the test's own, that may be killed, wiped, starved and refused. It ends with the test.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use queue::topology;
 use tempfile::TempDir;
 
-use super::until;
+use crate::{free_port, until};
+
+/// What a client of AMQP 0-9-1 says first.
+const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// A broker of the test's own.
-pub struct Private {
+pub struct Broker {
     folder: TempDir,
     programs: PathBuf,
     ports: [u16; 3],
@@ -29,14 +32,22 @@ impl Drop for Process {
     }
 }
 
-impl Private {
+impl Broker {
     /// Starts one, and waits until it answers.
-    pub async fn start() -> Self {
-        Self::start_with("").await
+    ///
+    /// # Panics
+    /// Where RabbitMQ isn't installed.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with("")
     }
 
     /// Starts one with settings, and waits until it answers.
-    pub async fn start_with(settings: &str) -> Self {
+    ///
+    /// # Panics
+    /// Where RabbitMQ isn't installed.
+    #[must_use]
+    pub fn start_with(settings: &str) -> Self {
         let (programs, folder) = (programs(), tempfile::tempdir().expect("a folder"));
         let ports = [free_port(), free_port(), free_port()];
         std::fs::write(folder.path().join("enabled_plugins"), "[].").expect("written");
@@ -51,33 +62,35 @@ impl Private {
             .stdout(Stdio::null())
             .spawn()
             .expect("these tests need epmd (Debian: apt-get install rabbitmq-server)");
-        let mut private = Self { folder, programs, ports, _names: Process(names), broker: None };
-        private.run().await;
-        private
+        let mut broker = Self { folder, programs, ports, _names: Process(names), broker: None };
+        broker.run();
+        broker
     }
 
+    /// Where it listens.
+    #[must_use]
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
+    /// The same for a client, with its guest.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@{}", self.host())
     }
 
-    /// Starts the broker where it is not running.
-    pub async fn run(&mut self) {
+    /// Starts the broker where it is not running, and waits until it answers.
+    ///
+    /// # Panics
+    /// Where it doesn't come up.
+    pub fn run(&mut self) {
         let mut command = self.command("rabbitmq-server");
         let log = std::fs::File::create(self.folder.path().join("out")).expect("a file");
         // Without a shell in between, so that killing the child kills the broker.
         command.env("RUNNING_UNDER_SYSTEMD", "true").stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
         self.broker = Some(Process(command.spawn().expect("rabbitmq-server starts")));
-        let (url, prefix) = (self.url(), "no-such-prefix".to_owned());
-        until("the private broker answers", || async {
-            // It is up when it says that nothing is there.
-            let said = topology::check(&url, &prefix).await;
-            matches!(said, Err(queue::QueueError::Missing { .. })).then_some(())
-        })
-        .await;
+        let host = self.host();
+        until("the private broker answers", || answers(&host));
     }
 
     /// As a power cut would.
@@ -85,13 +98,19 @@ impl Private {
         self.broker = None;
     }
 
-    /// Everything that the broker ever knew is gone. Only where it isn't running.
+    /// Everything that the broker ever knew is gone.
+    ///
+    /// # Panics
+    /// Where it is running.
     pub fn wipe(&self) {
         assert!(self.broker.is_none());
         std::fs::remove_dir_all(self.folder.path().join("mnesia")).expect("removed");
     }
 
     /// Runs `rabbitmqctl`.
+    ///
+    /// # Panics
+    /// Where that fails.
     pub fn ctl(&self, arguments: &[&str]) {
         let done = self.command("rabbitmqctl").args(arguments).output().expect("rabbitmqctl starts");
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -136,7 +155,14 @@ fn programs() -> PathBuf {
         .expect("these tests start a RabbitMQ of their own: install rabbitmq-server (Debian: apt-get install rabbitmq-server)")
 }
 
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+/// Whether a broker greets there.
+fn answers(host: &str) -> bool {
+    let greeted = TcpStream::connect(host).and_then(|mut socket| {
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        socket.write_all(GREETING)?;
+        let mut first = [0];
+        socket.read_exact(&mut first).map(|()| first)
+    });
+    // A frame of the kind "method": anything else would be the refusal of our version.
+    matches!(greeted, Ok([1]))
 }
