@@ -1,7 +1,7 @@
 //! A wish taken: checked, accepted whole or refused whole, and answered the same when it is brought again.
 
 use domain::JobId;
-use store::{Idempotency, Store, StoreError};
+use store::{Idempotency, Store};
 
 use crate::wish::{Prepared, Wish};
 use crate::{House, IntakeError, Refusal};
