@@ -65,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // for tests
+    ("liar", &["wire"]),
     ("testkit", &[]),
 ];
 
