@@ -228,15 +228,18 @@ CREATE TABLE events (
     id {{ id }} PRIMARY KEY,
     type TEXT NOT NULL,
     subject TEXT NOT NULL,
-    job_id {{ id }},                     -- an event belongs to a job or to a schedule
+    job_id {{ id }},                     -- an event belongs to a job, to a schedule, or to a command from outside
     schedule TEXT,
-    sequence BIGINT NOT NULL,            -- within the job or the schedule, from 1
+    command {{ id }},
+    sequence BIGINT NOT NULL,            -- within what it belongs to, from 1
     data {{ json }} NOT NULL,
     created_at {{ time }} NOT NULL,
     published_at {{ time }},
-    CHECK ((job_id IS NULL) <> (schedule IS NULL)),
+    CHECK (CASE WHEN job_id IS NULL THEN 0 ELSE 1 END + CASE WHEN schedule IS NULL THEN 0 ELSE 1 END
+           + CASE WHEN command IS NULL THEN 0 ELSE 1 END = 1),
     UNIQUE (job_id, sequence),
-    UNIQUE (schedule, sequence)
+    UNIQUE (schedule, sequence),
+    UNIQUE (command, sequence)
 );
 CREATE INDEX events_unpublished ON events (created_at) WHERE published_at IS NULL;
 CREATE INDEX events_in_time ON events (created_at);

@@ -14,7 +14,7 @@ fn schema(event_type: &str) -> jsonschema::Validator {
 }
 
 /// Every event there is, checked; answers the types that were seen.
-fn checked(overnight: &testkit::Overnight) -> BTreeSet<String> {
+pub(crate) fn checked(overnight: &testkit::Overnight) -> BTreeSet<String> {
     let ran = overnight.run(&["events", "tail", "--json"]).exits(0);
     let mut seen = BTreeSet::new();
     for line in ran.stdout.lines() {

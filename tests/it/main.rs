@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod fleet;
 mod fleet_night;
+mod inbox;
 mod laptop;
 mod large;
 mod lost_create;

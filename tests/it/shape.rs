@@ -22,13 +22,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["domain", "migrations"]),
     ("web", &[]),
     // between them: wishes are taken without a queue and without a provider
-    ("reception", &["domain", "processor", "source", "store", "tokens", "wire"]),
+    ("reception", &["api-types", "domain", "processor", "source", "store", "tokens", "wire"]),
     // floor 3
     ("api", &["api-types", "domain", "reception", "store", "web"]),
     ("gateway", &["tokens", "wire"]),
     (
         "pipeline",
         &[
+            "api-types",
             "crash",
             "domain",
             "openai",

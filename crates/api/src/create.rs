@@ -11,14 +11,13 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{JobId, Money};
-use reception::{Prepared, Received, Skipped};
+use reception::{Prepared, Received, Skipped, Wish};
 use sha2::{Digest as _, Sha256};
 use store::Idempotency;
 use web::{Problem, read_json};
 
-use crate::refusal::{field, refused, store_problem};
+use crate::refusal::{refused, store_problem};
 use crate::status::look_again;
-use crate::wish::wish;
 use crate::{Api, job};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -33,7 +32,8 @@ pub(crate) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let (asked, body) = read_json::<CreateJob>(&headers, body)?;
-    let mut wish = wish(&api.store, &asked).await?;
+    let wish = Wish::of(&api.store, &asked).await;
+    let mut wish = wish.map_err(|refusal| refused(&refusal))?;
     wish.origin.idempotency = idempotency(&headers, &body)?;
     drop(body);
     if asked.dry_run {
@@ -129,12 +129,4 @@ fn left_out(prepared: &Prepared) -> Option<LeftOut> {
         cancelled: left_out.cancelled,
         excluded: left_out.excluded,
     })
-}
-
-/// A field that no text of ours may hold: what a database refuses would look like our fault.
-pub(crate) fn plain(pointer: &str, text: &str, most: usize) -> Result<(), Problem> {
-    if !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control) {
-        return Ok(());
-    }
-    Err(field(pointer, "not a name", &format!("take 1 to {most} visible characters")))
 }

@@ -19,9 +19,7 @@ mod results;
 mod schedule;
 mod server;
 mod status;
-mod wish;
 
-pub use find::older_than;
 pub use job::{job, shown as job_shown};
 pub use result::{cells, columns, document};
 pub use server::{Api, Check, router};

@@ -49,7 +49,22 @@ pub(crate) fn refused(refusal: &Refusal) -> Problem {
             tracing::error!(error = %refusal, "a wish could not be read");
             Problem::internal()
         }
-        Refusal::Field { field: name, what } => field(name, what, "correct the fields that are named"),
+        Refusal::Field { field: name, what, fix } => field(name, what, fix),
+        Refusal::Work => Problem::new(WRONG, "invalid-request", "the request can't be understood")
+            .detail(refusal.to_string())
+            .hint("give one of task_ids, records, filter and reprocess_failed"),
+        Refusal::ManyJobs { found, .. } => {
+            let problem = Problem::new(StatusCode::CONFLICT, "ambiguous-id", "several jobs begin like that")
+                .detail(refusal.to_string())
+                .hint("give more of the id");
+            found.iter().fold(problem, |problem, id| problem.fault(None, id.to_string()))
+        }
+        Refusal::NoJob { nearest, .. } => {
+            let problem = Problem::new(StatusCode::NOT_FOUND, "no-such-job", "there is no such job")
+                .detail(refusal.to_string())
+                .hint("GET /api/batch lists them all; the nearest ids are named under errors");
+            nearest.iter().fold(problem, |problem, id| problem.fault(None, id.to_string()))
+        }
         Refusal::NoProcessor { name, known } => field(
             "processor",
             format!("no processor is called {name:?}"),

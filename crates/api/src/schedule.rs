@@ -9,18 +9,14 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use domain::{Priority, ScheduleTerms};
-use reception::{ScheduleError, set_repo};
+use reception::{ScheduleError, plain, priority, set_repo};
 use web::{Problem, read_json};
 
 use crate::Api;
-use crate::create::plain;
-use crate::find::priority;
-use crate::refusal::{field, store_problem};
+use crate::refusal::{field, refused, store_problem};
 
 /// Tasks that one night may be asked to take.
 const MOST_TASKS: u64 = 1_000_000;
-/// Longest name of a repository, in characters.
-const MOST_NAME: usize = 200;
 
 pub(crate) async fn schedule(
     State(api): State<Arc<Api>>,
@@ -28,7 +24,7 @@ pub(crate) async fn schedule(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Scheduled>, Problem> {
     let (asked, _) = read_json::<ScheduleBacklog>(&headers, body)?;
-    plain("repo", &asked.repo, MOST_NAME)?;
+    plain("repo", &asked.repo).map_err(|refusal| refused(&refusal))?;
     let terms = terms(&api, &asked)?;
     let schedule = set_repo(&api.store, api.house.catchup, &asked.repo, terms).await;
     let schedule = schedule.map_err(|error| told(&error))?;
@@ -50,7 +46,8 @@ fn terms(api: &Api, asked: &ScheduleBacklog) -> Result<ScheduleTerms, Problem> {
     if !(1..=MOST_TASKS).contains(&max_tasks) {
         return Err(field("max_tasks", max_tasks.to_string(), &format!("take 1 to {MOST_TASKS}")));
     }
-    let priority = asked.priority.as_deref().map_or(Ok(Priority::High), priority)?;
+    let priority = asked.priority.as_deref().map_or(Ok(Priority::High), priority);
+    let priority = priority.map_err(|refusal| refused(&refusal))?;
     Ok(ScheduleTerms { rule: api.house.night, max_tasks, priority })
 }
 

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::words::words;
-use crate::{EventId, JobId};
+use crate::{CommandId, EventId, JobId};
 
 words! {
     /// What happened; the word is the CloudEvents type behind `dev.overnight.`.
@@ -38,6 +38,10 @@ words! {
         SchedulePaused = "schedule.paused.v1",
         /// A person let a schedule go on.
         ScheduleResumed = "schedule.resumed.v1",
+        /// A command from outside can't be carried out.
+        CommandRefused = "command.refused.v1",
+        /// All that a command from outside names is answered or on its way.
+        CommandFoundNothing = "command.found_nothing.v1",
     }
 }
 
@@ -48,6 +52,8 @@ pub enum Stream {
     Job(JobId),
     /// A schedule, by its name.
     Schedule(String),
+    /// A command from outside of which no job came.
+    Command(CommandId),
 }
 
 impl Stream {
@@ -64,6 +70,7 @@ impl std::fmt::Display for Stream {
         match self {
             Self::Job(id) => id.fmt(f),
             Self::Schedule(name) => write!(f, "schedule/{name}"),
+            Self::Command(id) => write!(f, "command/{id}"),
         }
     }
 }
@@ -98,6 +105,14 @@ impl Event {
         let stream = Stream::Schedule(name.to_owned());
         let subject = stream.to_string();
         Self { id: EventId::of(event_type.as_str(), &subject, occurrence), event_type, subject, stream, data }
+    }
+
+    /// The same of a command from outside; it is said once of each.
+    #[must_use]
+    pub fn of_command(event_type: EventType, command: CommandId, data: Value) -> Self {
+        let stream = Stream::Command(command);
+        let subject = stream.to_string();
+        Self { id: EventId::of(event_type.as_str(), &subject, ""), event_type, subject, stream, data }
     }
 }
 

@@ -55,8 +55,23 @@ id! {
     RunId
 }
 id! {
+    /// What somebody outside has asked for by a message.
+    CommandId
+}
+id! {
     /// What outsiders hear; the same occurrence always has the same id.
     EventId
+}
+
+/// Namespace of command ids; a random constant.
+const COMMANDS: Uuid = Uuid::from_u128(0x2b1d_9c54_7f0a_4be3_8a6e_d0c9_35f1_7e48);
+
+impl CommandId {
+    /// The id of a command, from what its sender calls it: the same command gives the same id.
+    #[must_use]
+    pub fn of(source: &str, id: &str) -> Self {
+        Self(Uuid::new_v5(&COMMANDS, format!("{source}\n{id}").as_bytes()))
+    }
 }
 
 /// Namespace of event ids; a random constant.

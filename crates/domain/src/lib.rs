@@ -29,7 +29,7 @@ pub use class::{ErrorClass, Retry};
 pub use clock::{Clock, Date, Time, from_unix};
 pub use cost::{Money, Price, PriceEntry, PriceError, PriceFile, PriceTable, Tokens};
 pub use event::{Event, EventType, Stream};
-pub use id::{AttemptId, BatchId, EventId, JobId, RunId, TaskId};
+pub use id::{AttemptId, BatchId, CommandId, EventId, JobId, RunId, TaskId};
 pub use job::{
     HoldReason, Job, JobDecision, JobFact, JobOutcome, JobPolicy, JobState, Kind, ShownState,
     decide as decide_job,

@@ -330,12 +330,14 @@ pub(crate) async fn connect(
     config: &Config,
     name: &str,
     lanes: &[Lane],
+    inbox: bool,
     patience: Duration,
 ) -> Result<Queue, Trouble> {
     let options = queue::Options {
         name: format!("{} {name}", config.queue_prefix),
         prefix: config.queue_prefix.clone(),
         lanes: lanes.to_vec(),
+        inbox,
         connect_timeout: patience,
         ..queue::Options::default()
     };

@@ -1,5 +1,5 @@
 //! The stages of a night: plan, submit, poll, collect, settle, and the relay that sends their orders; and
-//! the clock that begins one, `tick`.
+//! the clock that begins one, `tick`; and the inbox, where commands from outside become jobs.
 //!
 //! Every stage has the form *load, act, decide, commit*. A stage knows no other stage: what comes next is
 //! an order in the database. The machine that claims, runs and gives back (`worker`) knows no stage's
@@ -10,10 +10,12 @@
 mod audit;
 mod cloud_event;
 mod collect;
+mod command;
 mod context;
 mod engine;
 mod failure;
 mod gather;
+mod inbox;
 mod input_file;
 mod night;
 mod notify;
@@ -39,6 +41,7 @@ pub use collect::tidy_spool;
 pub use context::{Context, PipelineConfig, Provider};
 pub use engine::Engine;
 pub use failure::Failure;
+pub use inbox::read_inbox;
 pub use night::Night;
 pub use preview::{Preview, PreviewRow};
 pub use resolve::resolve;

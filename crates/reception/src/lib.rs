@@ -6,11 +6,13 @@
 //!
 //! # Layout
 
+mod asked;
 mod estimate;
 mod house;
 mod inline;
 mod intake;
 mod line;
+mod named;
 mod receive;
 mod refusal;
 mod schedule;
@@ -22,6 +24,7 @@ pub use house::House;
 pub use inline::InlineRecord;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
 pub use line::{LineError, line};
+pub use named::{MOST_NAME, find_job, older_than, plain, priority, word};
 pub use receive::{Received, receive, weigh};
 pub use refusal::Refusal;
 pub use schedule::{ScheduleError, change_schedule, known_schedule, set_repo, tell_schedule};

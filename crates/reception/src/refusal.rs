@@ -21,12 +21,33 @@ pub enum Refusal {
     #[error(transparent)]
     Night(#[from] NightError),
     /// Something is missing, or two things don't go together.
-    #[error("{field}: {what}")]
+    #[error("{field}: {what}; {fix}")]
     Field {
-        /// The field.
-        field: &'static str,
+        /// The field, as a JSON pointer without its beginning.
+        field: String,
         /// What is wrong with it.
         what: String,
+        /// What to do.
+        fix: String,
+    },
+    /// Nothing to work on, or more than one thing.
+    #[error("it must say what to work on, in one way")]
+    Work,
+    /// No job is called so.
+    #[error("no job has an id that begins with {prefix}")]
+    NoJob {
+        /// As it was given.
+        prefix: String,
+        /// The ids that begin most like it.
+        nearest: Vec<JobId>,
+    },
+    /// Several jobs are called so.
+    #[error("{prefix} is the beginning of several ids")]
+    ManyJobs {
+        /// As it was given.
+        prefix: String,
+        /// Some of them.
+        found: Vec<JobId>,
     },
     /// No processor has the name.
     #[error("no processor is called {name:?}; there are {}", .known.join(", "))]
@@ -77,13 +98,19 @@ impl From<IntakeError> for Refusal {
 }
 
 impl Refusal {
+    /// Whether the wish may be fine, and something here is not: bringing it again may help.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Intake(_) | Self::Night(_) | Self::Overtaken)
+    }
+
     /// A field that is missing or doesn't fit.
-    pub(crate) fn field(field: &'static str, what: impl Into<String>) -> Self {
-        Self::Field { field, what: what.into() }
+    pub(crate) fn field(field: &str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Field { field: field.to_owned(), what: what.into(), fix: fix.into() }
     }
 
     /// A kind that doesn't go with the work.
     pub(crate) fn kind(kind: Kind, what: &str) -> Self {
-        Self::field("kind", format!("{} {what}", kind.as_str()))
+        Self::field("kind", format!("{} {what}", kind.as_str()), "take another kind, or leave it out")
     }
 }

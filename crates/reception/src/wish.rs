@@ -64,6 +64,13 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// Whether it is work that has failed before.
+    pub(crate) fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+}
+
 /// Tasks of a retried job that are not taken up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
@@ -177,7 +184,7 @@ impl Wish {
 
     /// What can be said without looking anything up.
     fn check(&self) -> Result<(), Refusal> {
-        let retries = matches!(self.work, Work::Failed { .. });
+        let retries = self.work.is_failed();
         match self.kind {
             Kind::ReprocessFailed if !retries => {
                 return Err(Refusal::kind(self.kind, "names a job to retry"));
@@ -188,10 +195,14 @@ impl Wish {
             _ => {}
         }
         if retries && self.processor.is_some() {
-            return Err(Refusal::field("processor", "a retry keeps the processor of its job; leave it out"));
+            return Err(Refusal::field(
+                "processor",
+                "a retry keeps the processor of its job",
+                "leave it out",
+            ));
         }
         if retries && self.model.is_some() {
-            return Err(Refusal::field("model", "a retry keeps the model of its job; leave it out"));
+            return Err(Refusal::field("model", "a retry keeps the model of its job", "leave it out"));
         }
         let (field, named) = match &self.work {
             Work::Tasks(ids) => ("task_ids", ids.len()),
@@ -202,13 +213,13 @@ impl Wish {
         if (1..=MOST_NAMED).contains(&named) {
             return Ok(());
         }
-        Err(Refusal::field(field, format!("{named}; take 1 to {MOST_NAMED}")))
+        Err(Refusal::field(field, named.to_string(), format!("take 1 to {MOST_NAMED}")))
     }
 
     fn processor(&self, house: &House) -> Result<Processor, Refusal> {
         let agent = if let Work::Backlog { agent, .. } = &self.work { agent.as_deref() } else { None };
         let Some(name) = self.processor.as_deref().or(agent) else {
-            return Err(Refusal::field("processor", "missing; name the processor"));
+            return Err(Refusal::field("processor", "missing", "name the processor"));
         };
         // A name, and not a path: a stranger reads no files of ours.
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -220,7 +231,7 @@ impl Wish {
             source => Refusal::Processor { name: name.to_owned(), source: Box::new(source) },
         })?;
         Processor::new(definition, self.model.as_deref())
-            .map_err(|_| Refusal::field("model", "empty; name the model, or leave it out"))
+            .map_err(|_| Refusal::field("model", "empty", "name the model, or leave it out"))
     }
 }
 

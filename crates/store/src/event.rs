@@ -1,6 +1,6 @@
 //! Events: written in the transaction that causes them, read in order.
 
-use domain::{Event, EventId, EventType, JobId, Stream, Time};
+use domain::{CommandId, Event, EventId, EventType, JobId, Stream, Time};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 
@@ -79,7 +79,8 @@ impl Store {
 
     /// What an event belongs to, as text: a stream's own words.
     fn stream_text(&self) -> String {
-        format!("coalesce({}, 'schedule/' || schedule)", self.dialect.id_text("job_id"))
+        let (job, command) = (self.dialect.id_text("job_id"), self.dialect.id_text("command"));
+        format!("coalesce({job}, 'schedule/' || schedule, 'command/' || {command})")
     }
 
     /// Events that nobody outside has heard of, oldest first.
@@ -93,6 +94,20 @@ impl Store {
         );
         let rows = self.sql("unpublished_events", text).int(i64::try_from(limit).unwrap_or(i64::MAX));
         rows.all(&self.connection).await?.iter().map(read).collect()
+    }
+
+    /// Says what became of a command from outside. What was said before is left as it is.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn say_of_command(&self, command: CommandId, event: &Event) -> Result<(), StoreError> {
+        let insert = "INSERT INTO events (id, type, subject, command, sequence, data, created_at) \
+            SELECT $1, $2, $3, $4, coalesce(max(sequence), 0) + 1, $5, $6 FROM events WHERE command = $4 \
+            ON CONFLICT (id) DO NOTHING";
+        let sql = self.sql("say_of_command", insert).id(event.id.0).text(event.event_type.as_str());
+        let sql = sql.text(&event.subject).id(command.0).bind(event.data.clone());
+        sql.time(self.clock.now()).run(&self.connection).await?;
+        Ok(())
     }
 
     /// Marks events as published.
@@ -110,9 +125,10 @@ impl Store {
 }
 
 fn read(row: &Row) -> Result<EventRow, StoreError> {
-    let stream = match row.id_or_null("job_id")? {
-        Some(job) => Stream::Job(JobId(job)),
-        None => Stream::Schedule(row.text("schedule")?),
+    let stream = match (row.id_or_null("job_id")?, row.id_or_null("command")?) {
+        (Some(job), _) => Stream::Job(JobId(job)),
+        (None, Some(command)) => Stream::Command(CommandId(command)),
+        (None, None) => Stream::Schedule(row.text("schedule")?),
     };
     Ok(EventRow {
         id: EventId(row.id("id")?),
@@ -174,16 +190,16 @@ async fn write(
     events: &[Event],
     now: Time,
 ) -> Result<(), StoreError> {
-    let insert =
-        "INSERT INTO events (id, type, subject, job_id, schedule, sequence, data, created_at) VALUES ";
+    let insert = "INSERT INTO events (id, type, subject, job_id, schedule, command, sequence, data, created_at) VALUES ";
     let numbered: Vec<(i64, &Event)> = (last - count(events) + 1..).zip(events).collect();
     for chunk in numbered.chunks(CHUNK) {
         Sql::new(dialect, "events", insert)
             .rows(chunk, |values, (sequence, event)| {
                 values.id(event.id.0).text(event.event_type.as_str()).text(&event.subject);
                 match &event.stream {
-                    Stream::Job(job) => values.id(job.0).text_or_null(None),
-                    Stream::Schedule(name) => values.id_or_null(None).text(name),
+                    Stream::Job(job) => values.id(job.0).text_or_null(None).id_or_null(None),
+                    Stream::Schedule(name) => values.id_or_null(None).text(name).id_or_null(None),
+                    Stream::Command(id) => values.id_or_null(None).text_or_null(None).id(id.0),
                 };
                 values.int(*sequence).bind(event.data.clone()).bind(now);
             })

@@ -47,7 +47,7 @@ pub use job::{Find, JobRow};
 pub use job_list::JobFilter;
 pub use open::{Store, StoreOptions};
 pub use order::{DueOrder, Release};
-pub use origin::{Idempotency, Origin};
+pub use origin::{CommandRef, Idempotency, Origin};
 pub use plan::{PlanChunk, PlannedBatch, PlannedLine, Unplanned};
 pub use record::RecordRow;
 pub use result::ResultRow;

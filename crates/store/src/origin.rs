@@ -16,10 +16,21 @@ pub struct Origin {
     pub parent: Option<JobId>,
     /// What makes it safe to ask twice.
     pub idempotency: Option<Idempotency>,
+    /// The command from outside that asked for it; told when the job is accepted.
+    pub command: Option<CommandRef>,
     /// Words that the caller finds it by, a JSON object.
     pub labels: Option<Value>,
     /// Whatever else the caller keeps with it, a JSON object.
     pub metadata: Option<Value>,
+}
+
+/// A command from outside, as its sender calls it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CommandRef {
+    /// Who sent it.
+    pub source: String,
+    /// Its id, unique within the source.
+    pub id: String,
 }
 
 /// A caller's key for one wish, and the hash of the wish: the same key with another wish is a mistake.

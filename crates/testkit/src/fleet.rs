@@ -23,12 +23,12 @@ pub struct Fleet {
     pub home: Overnight,
     /// How the broker's names begin.
     pub prefix: String,
-    broker: String,
+    pub(crate) broker: String,
     processes: BTreeMap<String, Child>,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     connection: DatabaseConnection,
     // Dropped last: the processes use it.
-    _database: Postgres,
+    database: Postgres,
 }
 
 impl Fleet {
@@ -53,7 +53,7 @@ impl Fleet {
         let _ = home.run(&["topology", "apply"]).exits(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = runtime.block_on(sea_orm::Database::connect(database.url())).expect("it opens");
-        Self { home, prefix, broker, processes: BTreeMap::new(), runtime, connection, _database: database }
+        Self { home, prefix, broker, processes: BTreeMap::new(), runtime, connection, database }
     }
 
     /// Starts a role under a name, such as `submitter` under `submitter-2`; answers what it says of itself.
@@ -134,6 +134,30 @@ impl Fleet {
         let statement = Statement::from_string(DbBackend::Postgres, sql);
         let row = self.runtime.block_on(self.connection.query_one_raw(statement)).expect("the query runs");
         row.expect("one row").try_get_by_index::<Option<i64>>(0).expect("a number").unwrap_or_default()
+    }
+
+    /// The first column of every row, as text.
+    ///
+    /// # Panics
+    /// Where the query fails.
+    #[must_use]
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        let statement = Statement::from_string(DbBackend::Postgres, sql);
+        let rows = self.runtime.block_on(self.connection.query_all_raw(statement)).expect("the query runs");
+        rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("text")).collect()
+    }
+
+    /// Changes the database behind the product's back.
+    ///
+    /// # Panics
+    /// Where the statement fails.
+    pub fn change(&self, sql: &str) {
+        self.runtime.block_on(self.connection.execute_unprepared(sql)).expect("the statement runs");
+    }
+
+    /// Takes the database away from everybody, or gives it back.
+    pub fn take_database_away(&self, away: bool) {
+        self.runtime.block_on(self.database.take_away(away));
     }
 
     /// Waits until a query answers this number.

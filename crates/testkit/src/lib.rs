@@ -7,6 +7,7 @@
 mod broker;
 mod database;
 mod fleet;
+mod letters;
 mod memory;
 mod postgres;
 mod records;
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 pub use broker::Broker;
 pub use database::Database;
 pub use fleet::Fleet;
+pub use letters::DeadLetter;
 pub use memory::{Peak, watch_memory};
 pub use postgres::{Postgres, postgres_blocking};
 pub use records::write_records;

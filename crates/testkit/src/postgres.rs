@@ -25,6 +25,16 @@ impl Postgres {
         Self { name, url }
     }
 
+    /// Lets nobody in any more, and puts out who is in; or lets them in again.
+    pub(crate) async fn take_away(&self, away: bool) {
+        let name = &self.name;
+        on_server(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {}", !away)).await;
+        if away {
+            let out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
+            on_server(&format!("{out} = '{name}'")).await;
+        }
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -12,6 +12,7 @@ use serde_json::json;
 use store::{Store, StoreError, StoreOptions};
 use telemetry::metrics::{BUILD_INFO, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -74,6 +75,7 @@ struct Stages {
     queue: queue::Queue,
     engine: Engine,
     clock: Option<Clock>,
+    inbox: Option<JoinHandle<()>>,
     admin: SocketAddr,
 }
 
@@ -97,6 +99,11 @@ impl Running {
                 {
                     tracing::warn!(error = trouble.what, "the clock did not stop in order");
                 }
+                if let Some(inbox) = stages.inbox
+                    && inbox.await.is_err()
+                {
+                    tracing::warn!("the inbox did not stop in order");
+                }
                 stages.engine.stop().await;
                 stages.queue.close().await;
                 if let Err(error) = stages.store.close().await {
@@ -115,7 +122,7 @@ async fn stages(
     output: &Output,
 ) -> Result<Stages, Trouble> {
     let store = open_store(config).await?;
-    let queue = world::connect(config, role.as_str(), role.lanes(), BOOT).await?;
+    let queue = world::connect(config, role.as_str(), role.lanes(), role == Role::Scheduler, BOOT).await?;
     let context = world::context(config, &store, world::client(config, None)?, queue.clone())?;
     match role {
         Role::Submitter => {
@@ -130,6 +137,13 @@ async fn stages(
         Role::Scheduler => Some(up::start_clock(config, &context, stop, output)?),
         Role::Submitter | Role::Poller | Role::Gateway | Role::Api => None,
     };
+    let inbox = match queue.inbox() {
+        Some(inbox) => {
+            let (house, stop) = (world::house(config)?, stop.clone());
+            Some(tokio::spawn(pipeline::read_inbox(store.clone(), house, inbox, stop)))
+        }
+        None => None,
+    };
     let admin = Admin {
         store: store.clone(),
         queue: Some(queue.clone()),
@@ -139,7 +153,7 @@ async fn stages(
     };
     let address = config.admin_addr.unwrap_or_else(|| role.admin_addr());
     let admin = admin.serve(address, stop.clone()).await?;
-    Ok(Stages { store, queue, engine, clock, admin })
+    Ok(Stages { store, queue, engine, clock, inbox, admin })
 }
 
 /// Opens the database, waiting a while for one that is still starting. A wrong schema is not waited for.

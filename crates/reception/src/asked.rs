@@ -1,0 +1,117 @@
+//! What was asked for, understood as a wish: words become values, and what can't be one is refused with its
+//! place. The API, a command from outside and the command line ask in the same words.
+
+use api_types::{CreateJob, Filter, Reprocess};
+use chrono::TimeDelta;
+use domain::{ErrorClass, Kind, Priority, Time};
+use serde_json::Value;
+use store::{Origin, RetryFilter, Store};
+
+use crate::named::{find_job, older_than, plain, priority, word};
+use crate::{FILTER_DEFAULT, InlineRecord, Refusal, Wish, Work};
+
+/// Bytes of labels, and of metadata, at most: they travel with every status.
+const MOST_BYTES: usize = 16 * 1024;
+
+impl Wish {
+    /// The wish that somebody's words are.
+    ///
+    /// # Errors
+    /// A database that fails; words that are no wish, or a job that isn't there.
+    pub async fn of(store: &Store, asked: &CreateJob) -> Result<Self, Refusal> {
+        let work = work(store, asked).await?;
+        let kind = match &asked.kind {
+            Some(kind) => word("kind", kind, Kind::ALL, Kind::as_str)?,
+            None if work.is_failed() => Kind::ReprocessFailed,
+            None => Kind::TaskProcessing,
+        };
+        named("processor", asked.processor.as_deref())?;
+        named("model", asked.model.as_deref())?;
+        Ok(Self {
+            kind,
+            processor: asked.processor.clone(),
+            model: asked.model.clone(),
+            work,
+            tonight: asked.tonight,
+            again: asked.again,
+            priority: asked.priority.as_deref().map(priority).transpose()?.map(Priority::rank),
+            origin: Origin {
+                labels: kept("labels", asked.labels.as_ref())?,
+                metadata: kept("metadata", asked.metadata.as_ref())?,
+                ..Origin::default()
+            },
+        })
+    }
+}
+
+fn named(pointer: &str, name: Option<&str>) -> Result<(), Refusal> {
+    name.map_or(Ok(()), |name| plain(pointer, name))
+}
+
+async fn work(store: &Store, asked: &CreateJob) -> Result<Work, Refusal> {
+    match (&asked.task_ids, &asked.records, &asked.filter, &asked.reprocess_failed) {
+        (Some(ids), None, None, None) => {
+            for (at, id) in ids.iter().enumerate() {
+                plain(&format!("task_ids/{at}"), id)?;
+            }
+            Ok(Work::Tasks(ids.clone()))
+        }
+        (None, Some(records), None, None) => {
+            let inline = |record: &api_types::Record| InlineRecord {
+                key: record.key.clone(),
+                data: record.data.clone(),
+            };
+            Ok(Work::Records(records.iter().map(inline).collect()))
+        }
+        (None, None, Some(filter), None) => backlog(filter),
+        (None, None, None, Some(reprocess)) => failed(store, reprocess).await,
+        _ => Err(Refusal::Work),
+    }
+}
+
+fn backlog(filter: &Filter) -> Result<Work, Refusal> {
+    named("filter/repo", filter.repo.as_deref())?;
+    named("filter/agent_type", filter.agent_type.as_deref())?;
+    Ok(Work::Backlog {
+        repo: filter.repo.clone(),
+        agent: filter.agent_type.clone(),
+        limit: filter.limit.unwrap_or(FILTER_DEFAULT),
+    })
+}
+
+async fn failed(store: &Store, asked: &Reprocess) -> Result<Work, Refusal> {
+    let class = asked.error_class.as_deref();
+    let class = class
+        .map(|class| word("reprocess_failed/error_class", class, ErrorClass::ALL, ErrorClass::label))
+        .transpose()?;
+    let before = asked.older_than.as_deref().map(|age| ago(store.clock().now(), age)).transpose()?;
+    let job = find_job(store, &asked.job).await?;
+    Ok(Work::Failed { job, filter: RetryFilter { class, before } })
+}
+
+fn ago(now: Time, age: &str) -> Result<Time, Refusal> {
+    let age = older_than(age).and_then(|age| TimeDelta::from_std(age).ok());
+    age.and_then(|age| now.checked_sub_signed(age)).ok_or_else(|| {
+        let fix = "take a number and s, m, h or d, such as 7d";
+        Refusal::field("reprocess_failed/older_than", "not a time", fix)
+    })
+}
+
+/// An object that is kept with the job, if both databases can keep it.
+fn kept<T: serde::Serialize>(pointer: &str, given: Option<&T>) -> Result<Option<Value>, Refusal> {
+    let Some(given) = given else { return Ok(None) };
+    let unfit = |what: String, fix: String| Err(Refusal::field(pointer, what, fix));
+    let value = match serde_json::to_value(given) {
+        Ok(value) => value,
+        Err(error) => return unfit(error.to_string(), "give a JSON object".to_owned()),
+    };
+    let text = value.to_string();
+    if text.len() > MOST_BYTES {
+        return unfit(format!("{} bytes", text.len()), format!("take at most {MOST_BYTES}"));
+    }
+    if text.contains("\\u0000") {
+        let fix = "remove it; no database keeps it";
+        return unfit("a text holds a NUL character".to_owned(), fix.to_owned());
+    }
+    Ok(Some(value))
+}
