@@ -105,6 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays a later build")]
     async fn a_database_is_brought_up_once_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("a.db").display());

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use testkit::Overnight;
 
-/// Crash points of a night; tested here.
-pub(crate) const CRASHES: [&str; 2] = ["run.after_night", "run.after_job"];
-
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
@@ -199,13 +196,28 @@ fn survives(point: &str) {
 }
 
 #[test]
+fn a_crash_before_the_night_is_survived() {
+    survives("store.schedule.before");
+}
+
+#[test]
 fn a_crash_between_the_night_and_its_jobs_is_survived() {
-    survives("run.after_night");
+    survives("store.schedule.after");
+}
+
+#[test]
+fn a_crash_with_a_claim_on_a_run_is_survived() {
+    survives("store.claim_run.after");
 }
 
 #[test]
 fn a_crash_between_two_jobs_of_a_night_is_survived() {
-    survives("run.after_job");
+    survives("store.accept.after");
+}
+
+#[test]
+fn a_crash_before_a_run_is_finished_is_survived() {
+    survives("store.finish_run.before");
 }
 
 #[test]

@@ -15,14 +15,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tokens", &[]),
     ("wire", &[]),
     // floor 2
-    ("openai", &["wire"]),
+    ("openai", &["crash", "wire"]),
     ("processor", &["wire"]),
     ("queue", &["domain"]),
     ("source", &[]),
-    ("store", &["domain", "migrations"]),
+    ("store", &["crash", "domain", "migrations"]),
     ("web", &[]),
     // between them: wishes are taken without a queue and without a provider
-    ("reception", &["api-types", "domain", "processor", "source", "store", "tokens", "wire"]),
+    ("reception", &["api-types", "crash", "domain", "processor", "source", "store", "tokens", "wire"]),
     // floor 3
     ("api", &["api-types", "domain", "reception", "store", "web"]),
     ("gateway", &["tokens", "wire"]),

@@ -1,89 +1,29 @@
-//! Crash points: places where a test can kill the process, to prove that nothing depends on what comes after.
+//! Crash points: every side effect is a [`Step`], and has a point before and a point behind it at which a test
+//! can end, stop, delay or fail the process, to prove that nothing depends on what comes after.
 //!
-//! In release builds a point is nothing at all. In others, [`arm`] names one, and the process aborts when
-//! it is passed for the n-th time: no destructor runs and nothing is flushed, as under `kill -9`.
+//! In release builds a step is what it does, and nothing more. In others, [`arm`] names a point: an abort runs
+//! no destructor and flushes nothing, as under `kill -9`.
 
-use std::fmt;
+mod step;
+mod wish;
+
+use std::fs::File;
+use std::future::Future;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-macro_rules! points {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// A place between two steps that a crash may separate.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Point { $($(#[$doc])* $name,)* }
+pub use step::{Point, Side, Step};
+pub use wish::BadWish;
+use wish::{Mode, Wish};
 
-        impl Point {
-            /// All of them, in the order of a night.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+/// Passes of a point that are written down.
+const WRITTEN: u32 = 3;
 
-            /// The name to arm it by.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-        }
-    };
-}
-
-points! {
-    /// The night is on record, no task of it is taken.
-    RunAfterNight = "run.after_night",
-    /// A job of the run is accepted, the run is not finished.
-    RunAfterJob = "run.after_job",
-    /// Lines are rendered, nothing is stored.
-    PlanBeforeCommit = "plan.before_commit",
-    /// A part of the job is planned, its next order is on record.
-    PlanAfterCommit = "plan.after_commit",
-    /// The batch is claimed, nothing is sent.
-    UploadBefore = "upload.before",
-    /// The file is at the provider, nobody has written down its id.
-    UploadAfter = "upload.after",
-    /// The intent is on record, the create is not sent.
-    CreateAfterIntent = "create.after_intent",
-    /// The provider has answered, nobody has written down the batch's id.
-    CreateAfterReply = "create.after_reply",
-    /// The batch is open on record.
-    CreateAfterCommit = "create.after_commit",
-    /// A look's answer is here, nothing is stored.
-    PollAfterLook = "poll.after_look",
-    /// The result files are here, no line is stored.
-    CollectAfterDownload = "collect.after_download",
-    /// Some lines are stored, others are not.
-    CollectAfterChunk = "collect.after_chunk",
-    /// All lines are stored, the batch is still collecting.
-    CollectBeforeCommit = "collect.before_commit",
-    /// The batch is collected, its job has not looked.
-    CollectAfterCommit = "collect.after_commit",
-    /// The job's outcome is known, it is not stored.
-    SettleBeforeCommit = "settle.before_commit",
-}
-
-impl fmt::Display for Point {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-struct Armed {
-    point: Point,
-    left: AtomicU32,
-}
-
-static ARMED: OnceLock<Armed> = OnceLock::new();
-
-/// A wish that can't be armed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct BadWish(String);
-
-impl fmt::Display for BadWish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = Point::ALL.iter().map(|point| point.as_str()).collect();
-        write!(f, "{:?} is not a crash point; take NAME or NAME:N with one of {}", self.0, names.join(", "))
-    }
-}
-
-impl std::error::Error for BadWish {}
+static ARMED: OnceLock<Wish> = OnceLock::new();
+static LOG: OnceLock<File> = OnceLock::new();
+static PASSES: [AtomicU32; Point::ALL.len()] = [const { AtomicU32::new(0) }; Point::ALL.len()];
 
 /// Whether this build has crash points.
 #[must_use]
@@ -91,48 +31,96 @@ pub const fn compiled_in() -> bool {
     cfg!(debug_assertions)
 }
 
-/// Arms `NAME` or `NAME:N`: the process aborts when it passes that point for the N-th time (from 1).
+/// Arms `NAME`, `NAME:N` or `NAME:N:MODE`: what happens when the process passes that point for the N-th
+/// time (from 1). MODE is `abort`, `stop` (as by SIGSTOP), `sleep:MS` or, for steps that can say so, `error`.
 ///
 /// # Errors
-/// A name or a number that isn't one.
+/// A wish that isn't one.
 pub fn arm(wish: &str) -> Result<(), BadWish> {
-    let (point, nth) = parse(wish)?;
     // A second wish in one process would be a mistake of the test; the first one holds.
-    let _ = ARMED.set(Armed { point, left: AtomicU32::new(nth) });
+    let _ = ARMED.set(wish::parse(wish)?);
     Ok(())
 }
 
-fn parse(wish: &str) -> Result<(Point, u32), BadWish> {
-    let bad = || BadWish(wish.to_owned());
-    let (name, nth) = wish.split_once(':').unwrap_or((wish, "1"));
-    let point = Point::ALL.iter().copied().find(|point| point.as_str() == name).ok_or_else(bad)?;
-    let nth = nth.parse().ok().filter(|nth| *nth > 0).ok_or_else(bad)?;
-    Ok((point, nth))
+/// Appends `NAME:N` to a file for each point's first three passes, the wishes that this process could be
+/// given.
+///
+/// # Errors
+/// A file that can't be opened.
+pub fn write_passes(path: &Path) -> std::io::Result<()> {
+    let file = File::options().create(true).append(true).open(path)?;
+    let _ = LOG.set(file);
+    Ok(())
 }
 
-/// Passes a point: aborts here if it is armed and its number has come.
-#[inline]
-pub fn pass(point: Point) {
-    if !compiled_in() {
-        return;
+/// A failure that a test asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Injected(Point);
+
+impl std::fmt::Display for Injected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a failure that a test asked for at {}", self.0)
     }
-    if let Some(armed) = ARMED.get().filter(|armed| armed.point == point)
-        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
+}
+
+impl std::error::Error for Injected {}
+
+/// Takes a step that can't be failed here: passes its two points.
+pub async fn around<T>(step: Step, work: impl Future<Output = T>) -> T {
+    if !compiled_in() {
+        return work.await;
+    }
+    let _ = pass(step, Side::Before).await;
+    let done = work.await;
+    let _ = pass(step, Side::After).await;
+    done
+}
+
+/// Takes a step that may fail: passes its two points. `fail` puts a failure that a test asked for in its words;
+/// where it is asked for behind the step, the step has happened all the same.
+///
+/// # Errors
+/// What the work says, or what a test asked for.
+pub async fn attempt<T, E>(
+    step: Step,
+    work: impl Future<Output = Result<T, E>>,
+    fail: impl Fn(Injected) -> E,
+) -> Result<T, E> {
+    if !compiled_in() {
+        return work.await;
+    }
+    pass(step, Side::Before).await.map_err(&fail)?;
+    let done = work.await?;
+    pass(step, Side::After).await.map_err(&fail)?;
+    Ok(done)
+}
+
+async fn pass(step: Step, side: Side) -> Result<(), Injected> {
+    let point = Point { step, side };
+    let nth = PASSES[point.index()].fetch_add(1, Ordering::SeqCst) + 1;
+    if nth <= WRITTEN
+        && let Some(mut log) = LOG.get()
+        && let Err(error) = log.write_all(format!("{point}:{nth}\n").as_bytes())
     {
+        // A test that counts on this file must not go on without it.
+        eprintln!("{point} can't be written down: {error}");
         std::process::abort();
     }
+    let Some(wish) = ARMED.get().filter(|wish| wish.point == point && wish.nth == nth) else { return Ok(()) };
+    match wish.mode {
+        Mode::Abort => std::process::abort(),
+        Mode::Stop => stop(),
+        Mode::Sleep(pause) => tokio::time::sleep(pause).await,
+        Mode::Fail => return Err(Injected(point)),
+    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wish_names_a_point_and_a_number() {
-        assert_eq!(parse("create.after_reply:2"), Ok((Point::CreateAfterReply, 2)));
-        assert_eq!(parse("create.after_reply"), Ok((Point::CreateAfterReply, 1)));
-        for wish in ["create", "create.after_reply:0", "create.after_reply:x", ""] {
-            assert!(parse(wish).is_err(), "{wish}");
-        }
+/// Stops the whole process where it stands, as somebody's SIGSTOP would.
+fn stop() {
+    use rustix::process::{Signal, getpid, kill_process};
+    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+        eprintln!("this process can't stop itself: {error}");
+        std::process::abort();
     }
 }

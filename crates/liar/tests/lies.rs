@@ -1,5 +1,6 @@
 //! The stand-in is honest until it is told otherwise, lies as it is told, and its ledger says what it did.
 
+#![expect(clippy::disallowed_methods, reason = "the bare client is who is lied to")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crash::{Injected, Step, attempt};
 use reqwest::Method;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -41,7 +42,7 @@ impl Client {
             |error: std::io::Error| self.error(call, Class::Local, format!("{}: {error}", half.display()));
         let mut response = self.send_ok(call, call.request(&self.http, &self.config)).await?;
         let length = response.content_length();
-        let mut file = tokio::fs::File::create(half).await.map_err(disk)?;
+        let mut file = attempt(Step::SpoolCreate, tokio::fs::File::create(half), full).await.map_err(disk)?;
         let (mut bytes, mut hash) = (0_u64, Sha256::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| torn(describe(&error)))? {
             file.write_all(&chunk).await.map_err(disk)?;
@@ -52,10 +53,15 @@ impl Client {
             return Err(torn(format!("the download broke off after {bytes} bytes")));
         }
         file.sync_all().await.map_err(disk)?;
-        tokio::fs::rename(half, path).await.map_err(disk)?;
+        attempt(Step::SpoolRename, tokio::fs::rename(half, path), full).await.map_err(disk)?;
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Downloaded { bytes, sha256 })
     }
+}
+
+/// What a test that asks for a failing disk gets.
+fn full(injected: Injected) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::StorageFull, injected)
 }
 
 fn half_of(path: &Path) -> PathBuf {

@@ -1,5 +1,6 @@
 //! What the client promises, against a server that misbehaves over real TCP.
 
+#![expect(clippy::disallowed_methods, reason = "the bare client is what is tested")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};

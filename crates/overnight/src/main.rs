@@ -47,6 +47,10 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, Trouble> {
     if let Some(wish) = &config.crash {
         crash::arm(wish).map_err(Trouble::config)?;
     }
+    if let Some(file) = &config.crash_log {
+        let cant = |error| Trouble::config(format!("OVERNIGHT_CRASH_LOG {}: {error}", file.display()));
+        crash::write_passes(file).map_err(cant)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()

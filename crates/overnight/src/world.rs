@@ -162,7 +162,9 @@ pub(crate) fn context(
 async fn reach(config: &Config, client: &openai::Client) -> Result<(), Trouble> {
     match config.provider {
         Provider::Sim => Ok(()),
-        Provider::OpenAi => client.ping().await.map(drop).map_err(|error| unreachable_provider(&error)),
+        Provider::OpenAi => {
+            pipeline::ping(client).await.map(drop).map_err(|error| unreachable_provider(&error))
+        }
     }
 }
 
@@ -182,7 +184,7 @@ pub(crate) async fn ping(config: &Config) -> Result<openai::Ping, Trouble> {
         Provider::Sim => Some(start_gateway(config, false).await?),
         Provider::OpenAi => None,
     };
-    let ping = client(config, gateway.as_ref())?.ping().await;
+    let ping = pipeline::ping(&client(config, gateway.as_ref())?).await;
     if let Some(gateway) = gateway {
         gateway.shutdown().await;
     }

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
+use crash::Step;
 use domain::{BatchId, BatchState, Fact, Time};
 use store::BatchRow;
 use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 use crate::reconcile;
 use crate::seen::{conclude, seen};
 use crate::submit::{BATCH, INSTANCE};
@@ -59,15 +61,13 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
 async fn audit(context: &Context) -> Result<Option<String>, Failure> {
     let tag = context.store.instance_tag().await?;
     let mut ours = Vec::new();
-    context
-        .openai
-        .each_batch(|batch| {
-            let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).cloned();
-            if let Some((there, id)) = said(INSTANCE).zip(said(BATCH)) {
-                ours.push((there == tag, id.parse().ok().map(BatchId), batch));
-            }
-        })
-        .await?;
+    outside::each_batch(context, |batch| {
+        let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).cloned();
+        if let Some((there, id)) = said(INSTANCE).zip(said(BATCH)) {
+            ours.push((there == tag, id.parse().ok().map(BatchId), batch));
+        }
+    })
+    .await?;
     let ids: Vec<BatchId> = ours.iter().filter_map(|(_, id, _)| *id).collect();
     let rows = context.store.batches_by_id(&ids).await?;
     let rows: HashMap<BatchId, BatchRow> = rows.into_iter().map(|row| (row.batch.id, row)).collect();
@@ -93,7 +93,7 @@ async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch) -> Result
         Some(_) if !matches!(row.batch.state, BatchState::Abandoned { .. }) => Ok(()),
         _ if batch.status == BatchStatus::Failed => Ok(()),
         _ => {
-            if conclude(context, id, &Fact::Observed(seen), None, "audit").await? {
+            if conclude(context, id, &Fact::Observed(seen), None, Step::Audit).await? {
                 tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");
             }
             Ok(())

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crash::Point;
+use crash::Step;
 use domain::{Batch, BatchId, BatchState, Claimed, Fact};
 use openai::{Line, Lines};
 use store::{CHUNK, ChunkTally, JobRow, SettledLine};
@@ -15,6 +15,7 @@ use telemetry::metrics::DISCREPANCIES;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::outcome::Reader;
+use crate::outside;
 use crate::plan::compile;
 use crate::seen::conclude;
 use crate::worker::Handled;
@@ -32,7 +33,6 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let BatchState::Collecting { .. } = batch.state else { return Ok(Handled::Nothing) };
     let patient = claimed.failures + 1 < LOOKS;
     let Download { files, gone } = download(context, batch, patient).await?;
-    crash::pass(Point::CollectAfterDownload);
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
     let mut tally = ChunkTally::default();
@@ -41,7 +41,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     }
     if gone {
         // What the other file says is settled; what this one said waits for a person.
-        let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), "collect").await?;
+        let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
         return Ok(Handled::if_changed(changed));
     }
     let mut missing = 0;
@@ -49,9 +49,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
         missing += part.settled + part.again;
     }
     report(batch, &row, tally, missing);
-    crash::pass(Point::CollectBeforeCommit);
-    let changed = conclude(context, id, &Fact::Collected, Some(claimed), "collect").await?;
-    crash::pass(Point::CollectAfterCommit);
+    let changed = conclude(context, id, &Fact::Collected, Some(claimed), Step::Collect).await?;
     for file in &files {
         remove(file).await;
     }
@@ -77,7 +75,7 @@ pub async fn tidy_spool(context: &Context) -> Result<(), Failure> {
 }
 
 async fn remove(file: &Path) {
-    if let Err(error) = tokio::fs::remove_file(file).await {
+    if let Err(error) = outside::remove(file).await {
         tracing::warn!(file = %file.display(), error = %error, "spooled result file stays");
     }
 }
@@ -113,7 +111,7 @@ async fn download(context: &Context, batch: &Batch, patient: bool) -> Result<Dow
     for (kind, file_id) in named {
         let Some(file_id) = file_id else { continue };
         let path = spool.join(spooled(batch.id, kind));
-        match context.openai.download_to(file_id, &path).await {
+        match outside::download(context, file_id, &path).await {
             Ok(_) => download.files.push(path),
             Err(error) if error.is_not_found() && !patient => {
                 tracing::error!(batch.id = %batch.id, file.id = file_id, "the provider doesn't have the {kind} file any more");
@@ -180,9 +178,7 @@ async fn settle_chunk(
     if unreadable > 0 {
         tracing::warn!(batch.id = %batch.id, lines = unreadable, "result lines name no request; what they answer is missing");
     }
-    let tally = context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?;
-    crash::pass(Point::CollectAfterChunk);
-    Ok(tally)
+    Ok(context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?)
 }
 
 /// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use crash::Point;
 use domain::{Event, EventType, Schedule};
 use serde_json::json;
 use store::{BacklogTask, Commit, RunClaim, RunEnd, RunPart, RunRow, Store, StoreError};
@@ -88,7 +87,6 @@ async fn accept(
         let accepted = group.intake.accept_as(store, &request, Some(part)).await?;
         tracing::info!(job.id = %accepted.job, tasks = accepted.tasks, agent, "job accepted by a schedule");
         lost += group.intake.estimate.requests.saturating_sub(accepted.tasks);
-        crash::pass(Point::RunAfterJob);
     }
     Ok(lost)
 }

@@ -15,6 +15,7 @@ use telemetry::metrics::MESSAGES_CONSUMED;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{self, Asked, Raw, Sender};
+use crate::outside;
 use crate::worker::chain;
 
 /// How often a command may fail here while the database answers, before a person looks at it.
@@ -127,7 +128,7 @@ impl Clerk {
         let outcome = match answer {
             Answer::Job(job) => {
                 tracing::info!(command.source = source, command.id = id, job.id = %job, "a command from outside is a job");
-                letter.accept().await;
+                outside::accept(letter).await;
                 "claimed"
             }
             Answer::Nothing => {
@@ -136,7 +137,7 @@ impl Clerk {
                     command.id = id,
                     "a command from outside found nothing to do"
                 );
-                letter.accept().await;
+                outside::accept(letter).await;
                 "nothing"
             }
             Answer::Refused(reason) => {
@@ -146,7 +147,7 @@ impl Clerk {
                     reason,
                     "a command from outside is refused"
                 );
-                if let Err(error) = letter.refuse(&reason).await {
+                if let Err(error) = outside::refuse(letter, &reason).await {
                     tracing::info!(error = %error, "a refused command is not buried yet; it comes again");
                 }
                 "refused"

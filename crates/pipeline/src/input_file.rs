@@ -11,6 +11,7 @@ use store::BatchRow;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 
 /// Lines read from the database at a time.
 const PAGE: u32 = 50;
@@ -51,9 +52,9 @@ pub(crate) async fn upload(context: &Context, row: &BatchRow, file: &InputFile) 
         return Ok(Uploaded { file_id, found: true });
     }
     let body = stream(context.clone(), row.batch.id, row.endpoint.clone());
-    let uploaded = context.openai.upload(&file.name, file.bytes, body, Some(KEPT.as_secs())).await?;
+    let uploaded = outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await?;
     if uploaded.bytes != file.bytes {
-        context.openai.delete_file(&uploaded.id).await?;
+        outside::delete_file(context, &uploaded.id).await?;
         let text = format!("the provider stored {} of {} bytes of {}", uploaded.bytes, file.bytes, file.name);
         return Err(Failure::Fault(text));
     }
@@ -72,19 +73,17 @@ pub(crate) struct Uploaded {
 /// create, and go.
 async fn find(context: &Context, file: &InputFile) -> Result<Option<String>, Failure> {
     let mut found: Vec<(i64, String)> = Vec::new();
-    context
-        .openai
-        .each_file(Some(wire::PURPOSE_BATCH), |there| {
-            if there.filename == file.name && there.bytes == file.bytes {
-                found.push((there.created_at, there.id));
-            }
-        })
-        .await?;
+    outside::each_file(context, |there| {
+        if there.filename == file.name && there.bytes == file.bytes {
+            found.push((there.created_at, there.id));
+        }
+    })
+    .await?;
     found.sort();
     let mut ids = found.into_iter().map(|(_, id)| id);
     let oldest = ids.next();
     for spare in ids {
-        context.openai.delete_file(&spare).await?;
+        outside::delete_file(context, &spare).await?;
     }
     Ok(oldest)
 }

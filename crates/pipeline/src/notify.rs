@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cloud_event::{cloud_event, full_type, routing_key, source};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 use crate::worker::chain;
 
 /// Events read and published at a time.
@@ -65,7 +66,7 @@ async fn page(context: &Context, events: &Events) -> Result<usize, Failure> {
     for row in &rows {
         messages.push(message(context, row, &source).await?);
     }
-    let results = events.publish(messages).await;
+    let results = outside::publish(events, messages).await;
     let mut published = Vec::with_capacity(rows.len());
     let mut refused = None;
     for (row, result) in rows.iter().zip(results) {

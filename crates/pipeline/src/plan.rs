@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crash::Point;
 use domain::{
     AttemptId, BatchId, Claimed, Clock, JobFact, JobId, JobState, Limits, Packer, Place, decide_job,
 };
@@ -58,9 +57,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
     };
     tracing::info!(job.id = %id, tasks = lines.len(), batches = batches.len(), more, "planned");
     let chunk = PlanChunk { job, processor: row.processor, cursor, batches, lines, unusable };
-    crash::pass(Point::PlanBeforeCommit);
     let commit = context.store.commit_plan(chunk, claimed).await?;
-    crash::pass(Point::PlanAfterCommit);
     Ok(if commit == Commit::Done { Handled::Answered } else { Handled::Later(clock.now()) })
 }
 

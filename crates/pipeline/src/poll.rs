@@ -4,12 +4,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crash::Point;
+use crash::Step;
 use domain::{BatchId, BatchState, Claimed, Command, Fact};
 use store::BatchRow;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 use crate::reconcile::ask_to_stop;
 use crate::seen::{conclude, seen};
 use crate::worker::Handled;
@@ -39,7 +40,7 @@ pub(crate) async fn list(context: &Context, claimed: &[Claimed]) -> Result<Liste
     };
     let wanted: HashSet<String> = rows.iter().filter_map(open).collect();
     let pages = u32::try_from(wanted.len() / 2).unwrap_or(u32::MAX);
-    let found = context.openai.find_batches(wanted, pages).await?;
+    let found = outside::find_batches(context, wanted, pages).await?;
     Ok(found.into_iter().map(|batch| (batch.id.clone(), batch)).collect())
 }
 
@@ -56,13 +57,12 @@ pub(crate) async fn handle(
     }
     let fact = match listed.get(provider_id).filter(|_| !row.batch.cancel) {
         Some(batch) => Fact::Observed(seen(batch)),
-        None => match context.openai.batch(provider_id).await {
+        None => match outside::batch(context, provider_id).await {
             Ok(batch) => Fact::Observed(seen(&batch)),
             Err(error) if error.is_not_found() && claimed.failures + 1 >= LOOKS => Fact::Vanished,
             Err(error) => return Err(error.into()),
         },
     };
-    crash::pass(Point::PollAfterLook);
-    let changed = conclude(context, id, &fact, Some(claimed), "poll").await?;
+    let changed = conclude(context, id, &fact, Some(claimed), Step::Poll).await?;
     Ok(Handled::if_changed(changed))
 }

@@ -1,10 +1,12 @@
 //! What became of a create: asked of the provider, never guessed.
 
+use crash::Step;
 use domain::{BatchId, BatchState, CreateKey, Fact, Seen};
 use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 use crate::seen::{conclude, seen};
 use crate::submit::{BATCH, UPLOAD};
 
@@ -25,21 +27,15 @@ pub(crate) async fn find(
 ) -> Result<Option<wire::Batch>, Failure> {
     let mut found = Vec::new();
     let (id, upload) = (batch.to_string(), upload.to_string());
-    context
-        .openai
-        .each_batch(|batch| {
-            let says = |key: &str, value: &str| {
-                batch
-                    .metadata
-                    .as_ref()
-                    .and_then(|metadata| metadata.get(key))
-                    .is_some_and(|there| there == value)
-            };
-            if batch.input_file_id == file_id || (says(BATCH, &id) && says(UPLOAD, &upload)) {
-                found.push(batch);
-            }
-        })
-        .await?;
+    outside::each_batch(context, |batch| {
+        let says = |key: &str, value: &str| {
+            batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).is_some_and(|there| there == value)
+        };
+        if batch.input_file_id == file_id || (says(BATCH, &id) && says(UPLOAD, &upload)) {
+            found.push(batch);
+        }
+    })
+    .await?;
     found.sort_by_key(|batch| (batch.status == BatchStatus::Failed, batch.created_at));
     let mut found = found.into_iter();
     let kept = found.next();
@@ -76,7 +72,7 @@ async fn deal_with_spare(
         ask_to_stop(context, provider_id).await?;
     }
     let fact = Fact::SpareFound { provider_id: provider_id.to_owned(), ended };
-    conclude(context, id, &fact, None, "spare").await?;
+    conclude(context, id, &fact, None, Step::Spare).await?;
     Ok(())
 }
 
@@ -92,7 +88,7 @@ pub(crate) async fn stop_if_abandoned(context: &Context, id: BatchId) -> Result<
 
 /// Asks the provider to stop a batch. One that has ended meanwhile can't be cancelled, and needn't be.
 pub(crate) async fn ask_to_stop(context: &Context, provider_id: &str) -> Result<(), Failure> {
-    match context.openai.cancel_batch(provider_id).await {
+    match outside::cancel_batch(context, provider_id).await {
         Ok(_) => Ok(()),
         Err(error) if error.class() == openai::Class::Refused && !error.is_auth() => {
             tracing::debug!(provider.id = provider_id, error = %error, "cancel was refused");
@@ -105,7 +101,7 @@ pub(crate) async fn ask_to_stop(context: &Context, provider_id: &str) -> Result<
 /// Deletes the input file, so that a create which is still on its way can't run.
 pub(crate) async fn fence(context: &Context, key: &CreateKey) -> Result<Fact, Failure> {
     let upload = key.upload;
-    match context.openai.delete_file(&key.file_id).await {
+    match outside::delete_file(context, &key.file_id).await {
         Ok(answer) if answer.deleted => Ok(Fact::FenceSet { upload }),
         Ok(_) => Ok(Fact::FenceRefused { upload }),
         Err(error) if error.is_not_found() => Ok(Fact::FenceSet { upload }),

@@ -10,6 +10,7 @@ use telemetry::metrics::MESSAGES_PUBLISHED;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::outside;
 use crate::worker::chain;
 
 /// Longest sleep: how late an order may be that was placed without a ring.
@@ -87,7 +88,7 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     for orders in ours.chunks(per_message(lane)) {
         let orders = orders.iter().map(|order| Order { entity: order.command.entity(), seq: order.seq });
         let message = Message { lane, orders: orders.collect(), trace: None };
-        let outcome = match context.queue.send(message).await {
+        let outcome = match outside::send(context, message).await {
             Sent::Done => "confirmed",
             Sent::Full => "full",
             Sent::Unknown(error) => {

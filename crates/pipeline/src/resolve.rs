@@ -1,5 +1,6 @@
 //! A person's decision about a batch that waits for one, committed like any other fact.
 
+use crash::Step;
 use domain::{BatchId, Fact, Resolution};
 
 use crate::context::Context;
@@ -13,7 +14,7 @@ use crate::worker::chain;
 /// # Errors
 /// A database that fails.
 pub async fn resolve(context: &Context, id: BatchId, resolution: Resolution) -> Result<bool, Failure> {
-    let resolved = conclude(context, id, &Fact::Resolved(resolution), None, "resolve").await?;
+    let resolved = conclude(context, id, &Fact::Resolved(resolution), None, Step::Resolve).await?;
     if let Err(failure) = stop_if_abandoned(context, id).await {
         // It is given up all the same; the audit at the next start sees what became of it.
         tracing::warn!(batch.id = %id, error = %chain(&failure), "the provider could not be asked to stop it");

@@ -1,5 +1,6 @@
 //! From what the provider shows to a fact, and from a fact to a commit that is repeated until it holds.
 
+use crash::Step;
 use domain::{
     BadLine, BatchId, Claimed, End, ErrorClass, Fact, Remote, Seen, ValidationFailure, decide_batch,
     from_unix,
@@ -62,7 +63,7 @@ pub(crate) async fn conclude(
     id: BatchId,
     fact: &Fact,
     claimed: Option<Claimed>,
-    by: &'static str,
+    by: Step,
 ) -> Result<bool, Failure> {
     loop {
         let row = context.store.batch(id).await?;
@@ -74,7 +75,7 @@ pub(crate) async fn conclude(
         let status = decision.batch.remote.status.clone();
         if context.store.commit_batch(decision, claimed, context.config.rules, by).await? == Commit::Done {
             if before != after {
-                tracing::info!(batch.id = %id, from = before, to = after, by, "batch moved");
+                tracing::info!(batch.id = %id, from = before, to = after, by = by.word(), "batch moved");
                 count(after, &row.endpoint, status);
             }
             context.ring();

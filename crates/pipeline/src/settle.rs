@@ -1,6 +1,6 @@
 //! Settle: counts a job's tasks and batches, and decides whether it has ended. It is also the watchdog.
 
-use crash::Point;
+use crash::Step;
 use domain::{Claimed, Fact, JobFact, JobId, JobState, decide_job};
 use store::Commit;
 
@@ -31,8 +31,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
         }
     };
     let ended = decision.job.state.outcome();
-    crash::pass(Point::SettleBeforeCommit);
-    if context.store.commit_job(decision, Some(claimed), "settle").await? == Commit::Overtaken {
+    if context.store.commit_job(decision, Some(claimed), Step::Settle).await? == Commit::Overtaken {
         return Ok(Handled::Later(now));
     }
     if let Some(outcome) = ended {
@@ -55,7 +54,7 @@ async fn watch_over(context: &Context, id: JobId) -> Result<(), Failure> {
 async fn cancel_rest(context: &Context, id: JobId) -> Result<(), Failure> {
     for row in context.store.batches(id).await? {
         if !row.batch.cancel && !row.batch.state.is_end() {
-            conclude(context, row.batch.id, &Fact::CancelRequested, None, "cancel").await?;
+            conclude(context, row.batch.id, &Fact::CancelRequested, None, Step::Cancel).await?;
             stop_if_abandoned(context, row.batch.id).await?;
         }
     }

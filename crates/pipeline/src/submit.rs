@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crash::Point;
+use crash::Step;
 use domain::{BatchId, BatchState, Claimed, ErrorClass, Fact, Refusal, decide_batch};
 use openai::{CallError, Create};
 use store::{BatchRow, Commit};
@@ -16,6 +16,7 @@ use crate::audit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input_file::{self, InputFile};
+use crate::outside;
 use crate::reconcile;
 use crate::seen::{conclude, seen};
 use crate::worker::Handled;
@@ -38,16 +39,16 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
             None => send(context, claimed, row).await,
         },
         BatchState::Creating { deadline, .. } => {
-            let answered = conclude(context, id, &Fact::Looked, Some(claimed), "deadline").await?;
+            let answered = conclude(context, id, &Fact::Looked, Some(claimed), Step::Deadline).await?;
             Ok(if answered { Handled::Answered } else { Handled::Later(*deadline) })
         }
         BatchState::Unknown { key, .. } | BatchState::Fenced { key, .. } => {
             let fact = reconcile::look(context, id, key).await?;
-            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), "reconcile").await?))
+            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), Step::Reconcile).await?))
         }
         BatchState::Fencing { key } => {
             let fact = reconcile::fence(context, key).await?;
-            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), "fence").await?))
+            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), Step::Fence).await?))
         }
         _ => Ok(Handled::Nothing),
     }
@@ -58,22 +59,21 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     let id = row.batch.id;
     let tag = context.store.instance_tag().await?;
     let file = input_file::identify(context, &row, &tag).await?;
-    crash::pass(Point::UploadBefore);
     let uploaded = match input_file::upload(context, &row, &file).await {
         Ok(uploaded) => uploaded,
         Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
             return Ok(Handled::if_changed(
-                conclude(context, id, &refused(row.batch.upload, &error), Some(claimed), "upload").await?,
+                conclude(context, id, &refused(row.batch.upload, &error), Some(claimed), Step::Upload)
+                    .await?,
             ));
         }
         Err(failure) => return Err(failure),
     };
-    crash::pass(Point::UploadAfter);
     // An earlier try left the file, so it may have gone further than its record says. A batch that failed
     // its validation never ran: it changes nothing, and the create goes out.
     if uploaded.found
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
-        && conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), "adopt").await?
+        && conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), Step::Adopt).await?
     {
         return Ok(Handled::Answered);
     }
@@ -84,20 +84,17 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         return Ok(Handled::Nothing);
     };
     // This commit is the permission for one create. Losing it means that somebody else has it.
-    if context.store.commit_batch(decision, Some(claimed), context.config.rules, "intent").await?
+    if context.store.commit_batch(decision, Some(claimed), context.config.rules, Step::Intent).await?
         == Commit::Overtaken
     {
         return Ok(Handled::Later(context.clock().now()));
     }
-    crash::pass(Point::CreateAfterIntent);
     let fact = create(context, &row, &file, &tag, uploaded.file_id, sent_by).await;
-    crash::pass(Point::CreateAfterReply);
-    if !conclude(context, id, &fact, None, "create").await?
+    if !conclude(context, id, &fact, None, Step::Create).await?
         && let Fact::Observed(created) = &fact
     {
         reconcile::deal_with_second(context, id, created).await?;
     }
-    crash::pass(Point::CreateAfterCommit);
     Ok(Handled::Answered)
 }
 
@@ -124,7 +121,7 @@ async fn create(
         output_expires_after: None,
     };
     let upload = row.batch.upload;
-    match context.openai.create_batch(&request, sent_by).await {
+    match outside::create_batch(context, &request, sent_by).await {
         Create::Created(batch) => Fact::Observed(seen(&batch)),
         Create::Refused(error) => refused(upload, &error),
         Create::NotSent(error) => {

@@ -3,7 +3,6 @@
 //! All of it may be done any number of times by any number of processes: a schedule is written with the
 //! version that was read, a night is on record once, and a run is worked by whoever has claimed it.
 
-use crash::Point;
 use domain::{Schedule, ScheduleFact, ScheduleTerms};
 use reception::{ScheduleError, change_schedule, known_schedule};
 use store::Store;
@@ -51,7 +50,6 @@ pub async fn tick(store: &Store, night: &Night) -> Result<Vec<Ran>, Failure> {
             Err(error) => tracing::error!(schedule = schedule.name, error = %chain(&error), "no next night"),
         }
     }
-    crash::pass(Point::RunAfterNight);
     work_open(store, night).await
 }
 

@@ -1,5 +1,6 @@
 //! What the configuration says about jobs that wait for it.
 
+use crash::Step;
 use domain::{HoldReason, JobFact};
 
 use crate::context::Context;
@@ -15,7 +16,7 @@ pub async fn release_disabled(context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     for (job, until) in context.store.held(HoldReason::BatchApiDisabled).await? {
-        reception::tell_job(&context.store, job, JobFact::SwitchedOn { until }, "release").await?;
+        reception::tell_job(&context.store, job, JobFact::SwitchedOn { until }, Step::SwitchOn).await?;
     }
     context.ring();
     Ok(())

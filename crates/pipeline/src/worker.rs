@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::TimeDelta;
+use crash::Step;
 use domain::{Claimed, Command, Fact, Lane, Time, failure_backoff};
 use queue::Message;
 use store::Release;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outside;
 use crate::{collect, plan, poll, seen, settle, submit};
 
 /// How often a claim is renewed in the time that it holds: three chances before it runs out.
@@ -50,7 +52,7 @@ pub(crate) async fn work(context: Context, lane: Lane, stop: CancellationToken) 
         };
         let claimed = claim(&context, &delivery.message).await;
         // The claim is ours: from here on the database knows, and the broker needn't.
-        delivery.acknowledge().await;
+        outside::acknowledge(delivery).await;
         together(&context, lane, claimed).await;
         context.ring();
     }
@@ -186,7 +188,7 @@ async fn gave_up(context: &Context, claimed: Claimed, why: &str) -> Result<bool,
     match claimed.command {
         Command::Submit(batch) | Command::Poll(batch) | Command::Collect(batch) => {
             let fact = Fact::GaveUp { lane: claimed.command.lane(), why: why.to_owned() };
-            seen::conclude(context, batch, &fact, Some(claimed), "gave_up").await
+            seen::conclude(context, batch, &fact, Some(claimed), Step::GaveUp).await
         }
         Command::Plan(_) | Command::Settle(_) => Ok(false),
     }

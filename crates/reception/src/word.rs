@@ -2,6 +2,7 @@
 //!
 //! It is written down and nothing more: whoever runs the stages carries it out.
 
+use crash::Step;
 use domain::{Discrepancy, JobFact, JobId, JobPolicy, decide_job};
 use store::{Commit, Store, StoreError};
 
@@ -27,14 +28,14 @@ pub enum WordError {
 /// # Errors
 /// A database that fails, or a job that isn't there.
 pub async fn cancel_job(store: &Store, id: JobId) -> Result<bool, WordError> {
-    tell_job(store, id, JobFact::CancelRequested, "cancel").await
+    tell_job(store, id, JobFact::CancelRequested, Step::Cancel).await
 }
 
 /// Commits what a person says about a job; false where it changes nothing. `by` names the write.
 ///
 /// # Errors
 /// A database that fails, or a job that isn't there.
-pub async fn tell_job(store: &Store, id: JobId, fact: JobFact, by: &'static str) -> Result<bool, WordError> {
+pub async fn tell_job(store: &Store, id: JobId, fact: JobFact, by: Step) -> Result<bool, WordError> {
     loop {
         let row = store.job(id).await?;
         let decided = decide_job(&row.job, &fact, store.clock().now(), &JobPolicy::default());

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 
+use crash::Step;
 use domain::{
     Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time,
 };
@@ -155,7 +156,7 @@ impl Store {
         let done = tokio::spawn(async move {
             let dialect = store.dialect;
             store
-                .transaction("accept", move |on| {
+                .transaction(Step::Accept, move |on| {
                     async move {
                         insert_job(dialect, on, &job, now).await?;
                         origin::write(dialect, on, job.id, &job.origin).await?;

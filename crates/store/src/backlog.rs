@@ -4,13 +4,14 @@
 
 use std::collections::HashSet;
 
+use crash::Step;
 use domain::{JobId, Time};
 use futures_util::FutureExt as _;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
+use sea_orm::{DatabaseTransaction, Value};
 
 use crate::dialect::Dialect;
 use crate::error::PENDING_TASK;
-use crate::sql::Sql;
+use crate::sql::{On, Sql};
 use crate::{CHUNK, Store, StoreError};
 
 /// What a table `tasks` must have; docs/integration.md says what each means. More may be there.
@@ -30,7 +31,7 @@ const COLUMNS: [&str; 11] = [
 
 /// Refuses a table `tasks` of the platform's that lacks what we read and write. Where there is none, the
 /// schema makes it.
-pub(crate) async fn check_table(dialect: Dialect, on: &impl ConnectionTrait) -> Result<(), StoreError> {
+pub(crate) async fn check_table(dialect: Dialect, on: &impl On) -> Result<(), StoreError> {
     let rows = Sql::new(dialect, "columns of tasks", dialect.columns()).text("tasks").all(on).await?;
     let found = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
     let missing: Vec<_> =
@@ -104,7 +105,7 @@ impl Store {
     /// A database that fails.
     pub async fn add_backlog(&self, tasks: Vec<BacklogTask>) -> Result<u64, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("add_backlog", move |on| {
+        self.transaction(Step::AddBacklog, move |on| {
             async move {
                 let mut added = 0;
                 for chunk in tasks.chunks(CHUNK) {

@@ -1,5 +1,6 @@
 //! Batches: reading and writing them whole, and the lines of their input files.
 
+use crash::Step;
 use domain::{
     Absence, Batch, BatchDecision, BatchId, BatchState, CreateDoubt, CreateKey, End, JobId, Loss, NextOrder,
     Parked, Remote, TaskId, Time,
@@ -128,7 +129,7 @@ pub(crate) async fn update(
     dialect: Dialect,
     on: &DatabaseTransaction,
     decision: &BatchDecision,
-    by: &'static str,
+    by: Step,
     now: Time,
 ) -> Result<bool, StoreError> {
     let batch = &decision.batch;
@@ -140,7 +141,7 @@ pub(crate) async fn update(
         remote_ended_at = $21, last_error = CASE WHEN $25 = 1 THEN coalesce($22, last_error) ELSE $22 END, updated_at = $23, updated_by = $24, \
         version = version + 1 WHERE id = $1 AND version = $2";
     let remote = &batch.remote;
-    let sql = Sql::new(dialect, by, text)
+    let sql = Sql::new(dialect, by.word(), text)
         .id(batch.id.0)
         .int(batch.version)
         .text(batch.state.as_str())
@@ -164,7 +165,7 @@ pub(crate) async fn update(
         .time_or_null(remote.ended_at)
         .text_or_null(decision.note.as_deref())
         .time(now)
-        .text(by)
+        .text(by.word())
         .int(i64::from(decision.order == NextOrder::Keep));
     Ok(sql.run(on).await? == 1)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crash::Step;
 use domain::{AttemptEnd, AttemptState, BatchId, JobId, Money, Tokens};
 use futures_util::FutureExt as _;
 use sea_orm::Value;
@@ -89,7 +90,7 @@ impl Store {
         rules: SettleRules,
     ) -> Result<ChunkTally, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("settle_lines", move |on| {
+        self.transaction(Step::SettleLines, move |on| {
             async move {
                 let select = format!("SELECT {} WHERE a.batch_id = $1 AND a.custom_id IN (", Live::COLUMNS);
                 let names = lines.iter().map(|line| Value::from(line.custom_id.clone()));
@@ -140,7 +141,7 @@ impl Store {
         rules: SettleRules,
     ) -> Result<Option<ChunkTally>, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("settle_missing", move |on| {
+        self.transaction(Step::SettleMissing, move |on| {
             async move {
                 let select = format!(
                     "SELECT {} WHERE a.batch_id = $1 AND a.state = 'live' ORDER BY a.line LIMIT $2",

@@ -3,6 +3,7 @@
 //! The write states the version that was read. Losing the race is an ordinary outcome: after a mere look
 //! it means done; after a side effect it means reload, and decide again with the same fact.
 
+use crash::Step;
 use domain::{
     AttemptEffect, AttemptEnd, AttemptState, BadLine, BatchDecision, BatchId, Claimed, ErrorClass,
     JobDecision, JobId, JobState, Lane, Refusal, TaskNext, TaskState, Time, ValidationFailure,
@@ -38,7 +39,7 @@ impl Store {
         decision: BatchDecision,
         claimed: Option<Claimed>,
         rules: SettleRules,
-        by: &'static str,
+        by: Step,
     ) -> Result<Commit, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
         self.transaction(by, move |on| {
@@ -53,7 +54,7 @@ impl Store {
                 order::place(dialect, on, who, decision.order, claimed.as_ref()).await?;
                 end_attempts(dialect, on, &decision, rules, now).await?;
                 if decision.nudge_job {
-                    order::nudge(dialect, on, job.0, Some(Lane::Settle)).await?;
+                    order::nudge(dialect, job.0, Some(Lane::Settle)).run(on).await?;
                 }
                 mark_submitted(dialect, on, &decision, now).await?;
                 event::insert(dialect, on, job, &decision.events, now).await?;
@@ -72,7 +73,7 @@ impl Store {
         &self,
         decision: JobDecision,
         claimed: Option<Claimed>,
-        by: &'static str,
+        by: Step,
     ) -> Result<Commit, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
         self.transaction(by, move |on| {
@@ -91,7 +92,7 @@ impl Store {
     /// A database that fails.
     pub async fn cancel_unplanned(&self, job: JobId) -> Result<u64, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("cancel_unplanned", move |on| {
+        self.transaction(Step::CancelUnplanned, move |on| {
             async move { ending::cancel_unplanned(dialect, on, job, now).await }.boxed()
         })
         .await
@@ -103,7 +104,12 @@ impl Store {
     /// A database that fails.
     pub async fn note_job(&self, job: JobId, note: &str) -> Result<(), StoreError> {
         let text = "UPDATE batch_jobs SET last_error = $2, updated_at = $3 WHERE id = $1";
-        self.sql("note_job", text).id(job.0).text(note).time(self.clock.now()).run(&self.connection).await?;
+        self.write(Step::NoteJob, text)
+            .id(job.0)
+            .text(note)
+            .time(self.clock.now())
+            .run(&self.connection)
+            .await?;
         Ok(())
     }
 
@@ -113,7 +119,7 @@ impl Store {
     /// A database that fails.
     pub async fn note_batch(&self, batch: BatchId, note: &str) -> Result<(), StoreError> {
         let text = "UPDATE batches SET last_error = $2, updated_at = $3 WHERE id = $1";
-        let sql = self.sql("note_batch", text).id(batch.0).text(note).time(self.clock.now());
+        let sql = self.write(Step::NoteBatch, text).id(batch.0).text(note).time(self.clock.now());
         sql.run(&self.connection).await?;
         Ok(())
     }
@@ -125,7 +131,7 @@ pub(crate) async fn job(
     on: &DatabaseTransaction,
     decision: &JobDecision,
     claimed: Option<&Claimed>,
-    by: &'static str,
+    by: Step,
     now: Time,
 ) -> Result<bool, StoreError> {
     let job = &decision.job;
@@ -135,14 +141,14 @@ pub(crate) async fn job(
         round_attempts = CASE WHEN $8 = 1 THEN 0 ELSE round_attempts END \
         WHERE id = $1 AND version = $2";
     let hold = if let JobState::Held(reason) = job.state { Some(reason.as_str()) } else { None };
-    let sql = Sql::new(dialect, by, text)
+    let sql = Sql::new(dialect, by.word(), text)
         .id(job.id.0)
         .int(job.version)
         .text(job.state.as_str())
         .text_or_null(hold)
         .time_or_null(job.state.outcome().map(|_| now))
         .time(now)
-        .text(by)
+        .text(by.word())
         .int(i64::from(decision.new_round));
     if sql.run(on).await? != 1 {
         return Ok(false);

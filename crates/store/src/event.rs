@@ -1,5 +1,6 @@
 //! Events: written in the transaction that causes them, read in order.
 
+use crash::Step;
 use domain::{CommandId, Event, EventId, EventType, JobId, Stream, Time};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
@@ -104,7 +105,7 @@ impl Store {
         let insert = "INSERT INTO events (id, type, subject, command, sequence, data, created_at) \
             SELECT $1, $2, $3, $4, coalesce(max(sequence), 0) + 1, $5, $6 FROM events WHERE command = $4 \
             ON CONFLICT (id) DO NOTHING";
-        let sql = self.sql("say_of_command", insert).id(event.id.0).text(event.event_type.as_str());
+        let sql = self.write(Step::SayOfCommand, insert).id(event.id.0).text(event.event_type.as_str());
         let sql = sql.text(&event.subject).id(command.0).bind(event.data.clone());
         sql.time(self.clock.now()).run(&self.connection).await?;
         Ok(())
@@ -116,7 +117,7 @@ impl Store {
     /// A database that fails: they are published again, with the same ids.
     pub async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
         for chunk in events.chunks(CHUNK) {
-            let sql = self.sql("mark_published", "UPDATE events SET published_at = $1 WHERE id IN (");
+            let sql = self.write(Step::Published, "UPDATE events SET published_at = $1 WHERE id IN (");
             let ids = chunk.iter().map(|id| id.0);
             sql.time(self.clock.now()).ids(ids).then(")").run(&self.connection).await?;
         }

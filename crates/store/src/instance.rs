@@ -1,5 +1,6 @@
 //! Who we are to the provider.
 
+use crash::Step;
 use uuid::Uuid;
 
 use crate::{Store, StoreError};
@@ -13,7 +14,7 @@ impl Store {
         let insert =
             "INSERT INTO instance (one, tag, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
         let tag = Uuid::new_v4().simple().to_string();
-        self.sql("instance", insert).text(tag).time(self.clock.now()).run(&self.connection).await?;
+        self.write(Step::Instance, insert).text(tag).time(self.clock.now()).run(&self.connection).await?;
         let row = self.sql("instance", "SELECT tag FROM instance").one(&self.connection).await?;
         row.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })?.text("tag")
     }
@@ -26,7 +27,11 @@ impl Store {
         self.instance_tag().await?;
         let tag = Uuid::new_v4().simple().to_string();
         let update = "UPDATE instance SET tag = $1, created_at = $2";
-        self.sql("instance", update).text(&tag).time(self.clock.now()).run(&self.connection).await?;
+        self.write(Step::RotateInstance, update)
+            .text(&tag)
+            .time(self.clock.now())
+            .run(&self.connection)
+            .await?;
         Ok(tag)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crash::Step;
 use uuid::Uuid;
 
 use crate::order::millis;
@@ -20,7 +21,7 @@ impl Store {
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until \
              WHERE leases.until <= {now} OR leases.holder = excluded.holder"
         );
-        let sql = self.sql("take_lease", text).text(name).id(holder).int(millis(lease));
+        let sql = self.write(Step::TakeLease, text).text(name).id(holder).int(millis(lease));
         Ok(sql.run(&self.connection).await? == 1)
     }
 }

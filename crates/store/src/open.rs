@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crash::Step;
 use domain::Clock;
 use futures_util::future::BoxFuture;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
@@ -9,7 +10,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction,
 use crate::backlog;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
-use crate::sql::{Sql, failed};
+use crate::sql::{Sql, failed, injected};
 
 /// How long a writer waits for its turn on SQLite.
 const SQLITE_BUSY: Duration = Duration::from_secs(10);
@@ -96,16 +97,22 @@ impl Store {
         Sql::new(self.dialect, what, text)
     }
 
-    /// Runs `work` in a transaction named `what`, in a task of its own: the caller may be dropped at any
+    /// A statement that is a commit by itself.
+    pub(crate) fn write(&self, step: Step, text: impl Into<String>) -> Sql {
+        Sql::new(self.dialect, step.word(), text).commits(step)
+    }
+
+    /// Runs `work` in a transaction, in a task of its own: the caller may be dropped at any
     /// await, the transaction is not. (A `begin` that is dropped half-way gives its connection back with
     /// the transaction open, and the next writer's work is lost in silence.)
-    pub(crate) async fn transaction<T, F>(&self, what: &'static str, work: F) -> Result<T, StoreError>
+    pub(crate) async fn transaction<T, F>(&self, step: Step, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     {
-        let (connection, begin) = (self.connection.clone(), self.dialect.begin());
-        let task = tokio::spawn(async move {
+        let (connection, begin, what) = (self.connection.clone(), self.dialect.begin(), step.word());
+        let work = async move {
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that begins")]
             let transaction = connection.begin_with_options(begin).await.map_err(failed(what))?;
             match work(&transaction).await {
                 Ok(value) => transaction.commit().await.map_err(failed(what)).map(|()| value),
@@ -116,7 +123,8 @@ impl Store {
                     Err(error)
                 }
             }
-        });
+        };
+        let task = tokio::spawn(crash::attempt(step, work, injected(what)));
         task.await.map_err(|_| StoreError::Interrupted { what })?
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use crash::Step;
 use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, resend_after};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
@@ -92,7 +93,7 @@ impl Store {
             let text = format!(
                 "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND (entity_id, seq) IN (VALUES "
             );
-            let sql = self.sql("put_off", text).int(sends).int(millis(resend_after(sends)));
+            let sql = self.write(Step::PutOff, text).int(sends).int(millis(resend_after(sends)));
             let sql = sql.rows(&orders, |values, order| {
                 values.id(order.command.entity()).int(order.seq);
             });
@@ -167,7 +168,7 @@ impl Store {
             later = self.dialect.now_plus_ms("$4"),
             now = self.dialect.now(),
         );
-        let sql = self.sql("claim", text).id(command.entity()).text(command.lane().as_str()).int(seq);
+        let sql = self.write(Step::Claim, text).id(command.entity()).text(command.lane().as_str()).int(seq);
         let row = sql.int(millis(lease)).one(&self.connection).await?;
         row.map(|row| {
             let (failures, outages) = (row.small("failures")?, row.small("outages")?);
@@ -183,7 +184,8 @@ impl Store {
     pub async fn renew(&self, claimed: &Claimed, lease: Duration) -> Result<bool, StoreError> {
         let later = self.dialect.now_plus_ms("$3");
         let text = format!("UPDATE orders SET lease_until = {later} WHERE entity_id = $1 AND fence = $2");
-        let sql = self.sql("renew", text).id(claimed.command.entity()).int(claimed.fence).int(millis(lease));
+        let sql =
+            self.write(Step::Renew, text).id(claimed.command.entity()).int(claimed.fence).int(millis(lease));
         Ok(sql.run(&self.connection).await? == 1)
     }
 
@@ -197,9 +199,11 @@ impl Store {
         let (due, failures, outages, error) = match release {
             Release::Done => {
                 let text = "DELETE FROM orders WHERE entity_id = $1 AND seq = $2 AND fence = $3";
-                let sql = self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence);
+                let sql = self.write(Step::GiveBack, text).id(entity).int(claimed.seq).int(claimed.fence);
                 sql.run(&self.connection).await?;
-                return unlease(self.dialect, &self.connection, claimed).await;
+                let unlease = unlease(self.dialect, claimed).commits(Step::Unlease);
+                unlease.run(&self.connection).await?;
+                return Ok(());
             }
             Release::Later(due) => (due, 0, 0, None),
             Release::Failed(due, error) => (due, failures + 1, outages, Some(error)),
@@ -211,9 +215,10 @@ impl Store {
              last_error = $7, lease_until = NULL, fence = fence + 1 WHERE entity_id = $1 AND seq = $2 AND fence = $3"
         );
         let pause = (due - self.clock.now()).num_milliseconds();
-        let sql = self.sql("release", text).id(entity).int(claimed.seq).int(claimed.fence).int(pause);
+        let sql = self.write(Step::GiveBack, text).id(entity).int(claimed.seq).int(claimed.fence).int(pause);
         sql.int(failures).int(outages).text_or_null(error.as_deref()).run(&self.connection).await?;
-        unlease(self.dialect, &self.connection, claimed).await
+        unlease(self.dialect, claimed).commits(Step::Unlease).run(&self.connection).await?;
+        Ok(())
     }
 
     /// Forgets all claims and sendings: for the one process that owns its database, right after it
@@ -228,7 +233,7 @@ impl Store {
         }
         let text = "UPDATE orders SET lease_until = NULL, sends = 0, send_at = due_at \
             WHERE lease_until IS NOT NULL OR sends > 0";
-        self.sql("forget_claims", text).run(&self.connection).await
+        self.write(Step::ForgetClaims, text).run(&self.connection).await
     }
 
     /// Makes due what rests before a submit or after a failure, of the jobs that `provider` runs: for a start,
@@ -242,7 +247,7 @@ impl Store {
             "UPDATE orders SET due_at = {now}, send_at = {now}, sends = 0 \
              WHERE (lane = 'submit' OR failures + outages > 0) AND due_at > {now} AND {of}"
         );
-        self.sql("wake", text).text(provider).run(&self.connection).await
+        self.write(Step::Wake, text).text(provider).run(&self.connection).await
     }
 
     /// Gives every batch of a job that waits for a stage and has no order the order of its state. There is
@@ -261,7 +266,7 @@ impl Store {
                 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.entity_id = b.id) \
             ON CONFLICT (entity_id) DO NOTHING"
         );
-        let sql = self.sql("place_lost_orders", text).id(job.0).int(beginning(self.clock.now()));
+        let sql = self.write(Step::LostOrders, text).id(job.0).int(beginning(self.clock.now()));
         sql.run(&self.connection).await
     }
 
@@ -270,7 +275,7 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn nudge(&self, entity: Uuid) -> Result<bool, StoreError> {
-        nudge(self.dialect, &self.connection, entity, None).await
+        Ok(nudge(self.dialect, entity, None).commits(Step::Nudge).run(&self.connection).await? > 0)
     }
 }
 
@@ -278,28 +283,22 @@ pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn unlease(dialect: Dialect, on: &impl ConnectionTrait, claimed: &Claimed) -> Result<(), StoreError> {
+/// The end of a lease.
+fn unlease(dialect: Dialect, claimed: &Claimed) -> Sql {
     // The fence rises: a renewal that is still on its way finds nothing to renew.
     let text = "UPDATE orders SET lease_until = NULL, fence = fence + 1 WHERE entity_id = $1 AND fence = $2";
-    Sql::new(dialect, "release", text).id(claimed.command.entity()).int(claimed.fence).run(on).await?;
-    Ok(())
+    Sql::new(dialect, Step::Unlease.word(), text).id(claimed.command.entity()).int(claimed.fence)
 }
 
 /// Makes what an entity waits for due now. The sequence number rises, so that whoever holds the older
 /// order can't bury this.
-pub(crate) async fn nudge(
-    dialect: Dialect,
-    on: &impl ConnectionTrait,
-    entity: Uuid,
-    lane: Option<Lane>,
-) -> Result<bool, StoreError> {
+pub(crate) fn nudge(dialect: Dialect, entity: Uuid, lane: Option<Lane>) -> Sql {
     let now = dialect.now();
     let text = format!(
         "UPDATE orders SET seq = seq + 1, due_at = {now}, send_at = {now}, sends = 0 \
          WHERE entity_id = $1 AND ($2 = '' OR lane = $2)"
     );
-    let sql = Sql::new(dialect, "nudge", text).id(entity);
-    Ok(sql.text(lane.map_or("", Lane::as_str)).run(on).await? > 0)
+    Sql::new(dialect, Step::Nudge.word(), text).id(entity).text(lane.map_or("", Lane::as_str))
 }
 
 /// Who waits, and when that was decided, by the clock that the due time was decided by.
@@ -326,7 +325,7 @@ pub(crate) async fn place(
             Sql::new(dialect, "place", text).id(who.entity).run(on).await?;
             Ok(())
         }
-        (NextOrder::Keep, Some(claimed)) => unlease(dialect, on, claimed).await,
+        (NextOrder::Keep, Some(claimed)) => unlease(dialect, claimed).run(on).await.map(drop),
         (NextOrder::Keep, None) => Ok(()),
         (NextOrder::Due(lane, due), Some(claimed)) => {
             let replaced = replace(dialect, on, claimed, lane, due - who.now).await?;

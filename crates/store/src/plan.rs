@@ -1,5 +1,6 @@
 //! Planning in parts: what is left to plan, and one part's lines, batches and orders written as one.
 
+use crash::Step;
 use domain::{
     AttemptId, AttemptState, BatchId, Claimed, JobDecision, JobId, Lane, NextOrder, TaskId, TaskState,
 };
@@ -148,10 +149,10 @@ impl Store {
     /// A database that fails; a record that went on its way elsewhere since it was read (plan again).
     pub async fn commit_plan(&self, chunk: PlanChunk, claimed: Claimed) -> Result<Commit, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("commit_plan", move |on| {
+        self.transaction(Step::Plan, move |on| {
             async move {
                 let chunk = &chunk;
-                if !commit::job(dialect, on, &chunk.job, Some(&claimed), "plan", now).await? {
+                if !commit::job(dialect, on, &chunk.job, Some(&claimed), Step::Plan, now).await? {
                     return Ok(Commit::Overtaken);
                 }
                 let planned = i64::try_from(chunk.lines.len()).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
 //! Records: what a source yielded, by its stable key; its text by content.
 
+use crash::Step;
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
 
@@ -39,7 +40,7 @@ impl Store {
     /// A database that fails.
     pub async fn load_records(&self, records: Vec<RecordRow>) -> Result<(), StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("load_records", move |on| {
+        self.transaction(Step::LoadRecords, move |on| {
             async move { insert_records(dialect, on, &records, now).await }.boxed()
         })
         .await

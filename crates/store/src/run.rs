@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crash::Step;
 use domain::{Date, Event, JobId, NewRun, RunId, RunState, Time, Trigger};
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
@@ -136,7 +137,7 @@ impl Store {
             later = self.dialect.now_plus_ms("$2"),
             now = self.dialect.now(),
         );
-        let row = self.sql("claim_run", text).id(id.0).int(millis(lease)).one(&self.connection).await?;
+        let row = self.write(Step::ClaimRun, text).id(id.0).int(millis(lease)).one(&self.connection).await?;
         row.map(|row| Ok(RunClaim { id, fence: row.int("fence")?, failures: row.small("failures")? }))
             .transpose()
     }
@@ -148,7 +149,7 @@ impl Store {
     pub async fn renew_run(&self, claim: RunClaim, lease: Duration) -> Result<bool, StoreError> {
         let later = self.dialect.now_plus_ms("$3");
         let text = format!("UPDATE schedule_runs SET lease_until = {later} WHERE id = $1 AND fence = $2");
-        let sql = self.sql("renew_run", text).id(claim.id.0).int(claim.fence).int(millis(lease));
+        let sql = self.write(Step::RenewRun, text).id(claim.id.0).int(claim.fence).int(millis(lease));
         Ok(sql.run(&self.connection).await? == 1)
     }
 
@@ -162,7 +163,7 @@ impl Store {
             "UPDATE schedule_runs SET lease_until = {later}, failures = failures + 1, reason = $4 \
              WHERE id = $1 AND fence = $2"
         );
-        let sql = self.sql("fail_run", text).id(claim.id.0).int(claim.fence).int(millis(pause));
+        let sql = self.write(Step::FailRun, text).id(claim.id.0).int(claim.fence).int(millis(pause));
         sql.text(why).run(&self.connection).await?;
         Ok(())
     }
@@ -173,7 +174,7 @@ impl Store {
     /// A database that fails.
     pub async fn finish_run(&self, claim: RunClaim, end: RunEnd, event: Event) -> Result<Commit, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("finish_run", move |on| {
+        self.transaction(Step::FinishRun, move |on| {
             async move {
                 let text = "UPDATE schedule_runs SET state = 'finished', selected = $3, left_over = $4, \
                     reason = $5, finished_at = $6, lease_until = NULL \
@@ -196,7 +197,7 @@ impl Store {
     /// A database that fails.
     pub async fn forget_run_claims(&self) -> Result<u64, StoreError> {
         let text = "UPDATE schedule_runs SET lease_until = NULL WHERE lease_until IS NOT NULL";
-        self.sql("forget_run_claims", text).run(&self.connection).await
+        self.write(Step::ForgetRunClaims, text).run(&self.connection).await
     }
 }
 

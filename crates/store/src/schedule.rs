@@ -4,6 +4,7 @@
 //! decision. Whether it is due is asked with the process's clock and not with the database's: the instant
 //! was worked out from a calendar, and it is that clock which people set their hour by.
 
+use crash::Step;
 use domain::{Date, NewRun, Pause, Priority, Rule, Schedule, ScheduleDecision, ScheduleTerms, Slot, Time};
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
@@ -49,7 +50,7 @@ impl Store {
     /// A database that fails.
     pub async fn commit_schedule(&self, decision: ScheduleDecision) -> Result<Commit, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
-        self.transaction("commit_schedule", move |on| {
+        self.transaction(Step::Schedule, move |on| {
             async move {
                 let schedule = &decision.schedule;
                 if !write(dialect, on, schedule, now).await? {

@@ -1,7 +1,13 @@
 //! Statements and rows: text with numbered parameters, written once for both databases.
 
+#![expect(clippy::disallowed_methods, reason = "the one room that runs statements")]
+
+use crash::{Injected, Step};
 use domain::Time;
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult, Statement, TryGetable,
+    Value,
+};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
@@ -13,12 +19,33 @@ pub(crate) struct Sql {
     what: &'static str,
     text: String,
     values: Vec<Value>,
+    /// Where it is a commit by itself.
+    step: Option<Step>,
+}
+
+/// Where a statement runs.
+pub(crate) trait On: ConnectionTrait {
+    /// Whether each statement is a commit by itself.
+    const COMMITS: bool;
+}
+
+impl On for DatabaseConnection {
+    const COMMITS: bool = true;
+}
+
+impl On for DatabaseTransaction {
+    const COMMITS: bool = false;
 }
 
 impl Sql {
     /// A statement named `what` for errors.
     pub(crate) fn new(dialect: Dialect, what: &'static str, text: impl Into<String>) -> Self {
-        Self { dialect, what, text: text.into(), values: Vec::new() }
+        Self { dialect, what, text: text.into(), values: Vec::new(), step: None }
+    }
+
+    /// It writes, and is a commit by itself.
+    pub(crate) fn commits(self, step: Step) -> Self {
+        Self { step: Some(step), ..self }
     }
 
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
@@ -91,31 +118,50 @@ impl Sql {
         self
     }
 
-    fn statement(self) -> (&'static str, Statement) {
-        (self.what, Statement::from_sql_and_values(self.dialect.backend(), self.text, self.values))
-    }
-
     /// Runs it; answers how many rows changed.
-    pub(crate) async fn run(self, on: &impl ConnectionTrait) -> Result<u64, StoreError> {
-        let (what, statement) = self.statement();
-        let result = on.execute_raw(statement).await;
-        result.map(|done| done.rows_affected()).map_err(|source| StoreError::Database { what, source })
+    pub(crate) async fn run<O: On>(self, on: &O) -> Result<u64, StoreError> {
+        let done = self.take(on, |statement| on.execute_raw(statement)).await?;
+        Ok(done.rows_affected())
     }
 
     /// All of its rows.
-    pub(crate) async fn all(self, on: &impl ConnectionTrait) -> Result<Vec<Row>, StoreError> {
-        let (what, statement) = self.statement();
-        let rows =
-            on.query_all_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
+    pub(crate) async fn all<O: On>(self, on: &O) -> Result<Vec<Row>, StoreError> {
+        let what = self.what;
+        let rows = self.take(on, |statement| on.query_all_raw(statement)).await?;
         Ok(rows.into_iter().map(|inner| Row { what, inner }).collect())
     }
 
     /// Its one row, if there is one.
-    pub(crate) async fn one(self, on: &impl ConnectionTrait) -> Result<Option<Row>, StoreError> {
-        let (what, statement) = self.statement();
-        let row =
-            on.query_one_raw(statement).await.map_err(|source| StoreError::Database { what, source })?;
+    pub(crate) async fn one<O: On>(self, on: &O) -> Result<Option<Row>, StoreError> {
+        let what = self.what;
+        let row = self.take(on, |statement| on.query_one_raw(statement)).await?;
         Ok(row.map(|inner| Row { what, inner }))
+    }
+
+    /// Runs it; where it is a commit by itself, as the step that it is.
+    async fn take<O: On, T, F: Future<Output = Result<T, DbErr>>>(
+        self,
+        _on: &O,
+        run: impl FnOnce(Statement) -> F,
+    ) -> Result<T, StoreError> {
+        debug_assert!(
+            self.step.is_some() == (O::COMMITS && !self.reads()),
+            "{:?} writes outside of a transaction without `Store::write`, or is no commit by itself",
+            self.what
+        );
+        let (what, step) = (self.what, self.step);
+        let statement = Statement::from_sql_and_values(self.dialect.backend(), self.text, self.values);
+        let work = async { run(statement).await.map_err(failed(what)) };
+        match step {
+            Some(step) => crash::attempt(step, work, injected(what)).await,
+            None => work.await,
+        }
+    }
+
+    /// Whether it only looks.
+    fn reads(&self) -> bool {
+        let text = self.text.trim_start();
+        text.starts_with("SELECT") || text.starts_with("WITH")
     }
 }
 
@@ -216,4 +262,26 @@ impl Row {
 /// A failure of a call that is not a statement.
 pub(crate) fn failed(what: &'static str) -> impl Fn(DbErr) -> StoreError {
     move |source| StoreError::Database { what, source }
+}
+
+/// A failure that a test asked for.
+pub(crate) fn injected(what: &'static str) -> impl Fn(Injected) -> StoreError {
+    move |injected| StoreError::Database { what, source: DbErr::Custom(injected.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_without_a_step_is_refused() {
+        let on = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
+        let dialect = Dialect::of(on.get_database_backend());
+        let bare = move |text: &'static str| Sql::new(dialect, "bare", text);
+        assert_eq!(bare("SELECT 1 AS one").all(&on).await.unwrap().len(), 1);
+        bare("CREATE TABLE t (a int)").commits(Step::Nudge).run(&on).await.unwrap();
+        let written =
+            tokio::spawn(async move { bare("INSERT INTO t VALUES (1) RETURNING a").all(&on).await });
+        assert!(written.await.err().is_some_and(|error| error.is_panic()));
+    }
 }

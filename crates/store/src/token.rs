@@ -1,5 +1,6 @@
 //! Tokens of the API: a name, a role and a hash. The token itself is shown once and never kept.
 
+use crash::Step;
 use domain::Time;
 
 use crate::sql::Row;
@@ -28,7 +29,7 @@ impl Store {
     pub async fn add_token(&self, name: &str, hash: &str, role: &str) -> Result<bool, StoreError> {
         let text = "INSERT INTO api_tokens (name, hash, role, created_at) VALUES ($1, $2, $3, $4) \
             ON CONFLICT (name) DO NOTHING";
-        let sql = self.sql("add_token", text).text(name).text(hash).text(role).time(self.clock.now());
+        let sql = self.write(Step::AddToken, text).text(name).text(hash).text(role).time(self.clock.now());
         Ok(sql.run(&self.connection).await? == 1)
     }
 
@@ -46,7 +47,7 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn revoke_token(&self, name: &str) -> Result<bool, StoreError> {
-        let sql = self.sql("revoke_token", "DELETE FROM api_tokens WHERE name = $1").text(name);
+        let sql = self.write(Step::RevokeToken, "DELETE FROM api_tokens WHERE name = $1").text(name);
         Ok(sql.run(&self.connection).await? == 1)
     }
 
@@ -56,7 +57,7 @@ impl Store {
     /// A database that fails.
     pub async fn touch_token(&self, name: &str) -> Result<(), StoreError> {
         let text = "UPDATE api_tokens SET last_used_at = $2 WHERE name = $1";
-        self.sql("touch_token", text).text(name).time(self.clock.now()).run(&self.connection).await?;
+        self.write(Step::TouchToken, text).text(name).time(self.clock.now()).run(&self.connection).await?;
         Ok(())
     }
 }

@@ -84,6 +84,7 @@ impl Store {
             ..TransactionOptions::default()
         };
         let task = tokio::spawn(async move {
+            #[expect(clippy::disallowed_methods, reason = "the one place where the gateway begins")]
             let transaction = connection.begin_with_options(immediate).await.map_err(failed(what))?;
             let value = work(&transaction).await?;
             transaction.commit().await.map_err(failed(what))?;

@@ -1,5 +1,7 @@
 //! Statements with bound values, and rows read by column name.
 
+#![expect(clippy::disallowed_methods, reason = "the one room of the gateway's own statements")]
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, TryGetable, Value};
 
 use super::failed;

@@ -76,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     pub(crate) clock: Clock,
     pub(crate) crash: Option<String>,
+    /// Where passed crash points are written, for tests.
+    pub(crate) crash_log: Option<PathBuf>,
 }
 
 /// What the check of a configuration found.
@@ -202,7 +204,7 @@ impl Reader<'_> {
         let log_filter = self.text(name::LOG_LEVEL);
         let log_format = self.log_format();
         let clock = self.parsed(name::OVERNIGHT_CLOCK_OFFSET);
-        let crash = self.crash();
+        let (crash, crash_log) = (self.crash(), self.crash_log());
         let retry = self.choice(name::BATCH_RETRY, &["now", "tonight"]);
         let retry_paid: Option<bool> = self.parsed(name::BATCH_RETRY_PAID);
         let config = Config {
@@ -245,6 +247,7 @@ impl Reader<'_> {
             log_format: log_format?,
             clock: clock?,
             crash: crash?,
+            crash_log: crash_log?,
             data_dir,
         };
         self.beyond_loopback(&config);
@@ -397,6 +400,15 @@ impl Reader<'_> {
             return None;
         }
         Some(wish)
+    }
+
+    fn crash_log(&mut self) -> Option<Option<PathBuf>> {
+        let file = self.text(name::OVERNIGHT_CRASH_LOG);
+        if file.is_some() && !crash::compiled_in() {
+            self.wrong(name::OVERNIGHT_CRASH_LOG, "builds for release have no crash points");
+            return None;
+        }
+        Some(file.map(PathBuf::from))
     }
 
     fn beyond_loopback(&mut self, config: &Config) {

@@ -92,4 +92,5 @@ settings! {
     OVERNIGHT_CLOCK_OFFSET, "clock_offset", "0s",
         "how far this process's clock runs ahead, such as +36h or -90m, for tests";
     OVERNIGHT_CRASH, "crash", "", "crash point to arm, for tests; builds for release have none";
+    OVERNIGHT_CRASH_LOG, "crash_log", "", "file that crash points are written to as they are passed, for tests";
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crash::Step;
 use domain::{
     AttemptEnd, BatchId, Claimed, Command, EventType, Fact, JobFact, JobId, JobPolicy, JobState, Kind, Lane,
     Money, Policy, Remote, Resolution, Seen, SettleWindow, TaskId, Time, Tokens, UnknownCreate, decide_batch,
@@ -327,8 +328,8 @@ async fn whoever_read_an_older_version_is_overtaken(database: Fresh) {
     let row = store.job(job).await.unwrap();
     let cancel =
         || decide_job(&row.job, &JobFact::CancelRequested, store.clock().now(), &POLICY).unwrap().unwrap();
-    assert_eq!(store.commit_job(cancel(), None, "test").await.unwrap(), Commit::Done);
-    assert_eq!(store.commit_job(cancel(), None, "test").await.unwrap(), Commit::Overtaken);
+    assert_eq!(store.commit_job(cancel(), None, Step::Cancel).await.unwrap(), Commit::Done);
+    assert_eq!(store.commit_job(cancel(), None, Step::Cancel).await.unwrap(), Commit::Overtaken);
     assert_eq!(store.job(job).await.unwrap().job.state, JobState::Cancelling);
 }
 
@@ -505,7 +506,7 @@ async fn an_answer_that_comes_after_a_cancel_is_kept_and_billed(database: Fresh)
     let row = store.batches(job).await.unwrap().remove(0);
     let decision = decide_batch(&row.batch, &Fact::CancelRequested, store.clock().now(), &batch_policy());
     let rules = SettleRules { max_attempts: 3, retry_paid: false };
-    assert_eq!(store.commit_batch(decision.unwrap(), None, rules, "cancel").await.unwrap(), Commit::Done);
+    assert_eq!(store.commit_batch(decision.unwrap(), None, rules, Step::Cancel).await.unwrap(), Commit::Done);
     assert_eq!(store.job(job).await.unwrap().ended.cancelled, 1);
     let tokens = Tokens { input: 7, cached: 0, output: 3, reasoning: 0 };
     let line = || SettledLine {
@@ -543,7 +544,7 @@ async fn a_batch_that_waits_for_a_person_tells_its_job_why(database: Fresh) {
     let tell = async |fact: Fact| {
         let row = store.batches(job).await.unwrap().remove(0);
         let decision = decide_batch(&row.batch, &fact, store.clock().now(), &batch_policy()).unwrap();
-        assert_eq!(store.commit_batch(decision, None, rules, "test").await.unwrap(), Commit::Done);
+        assert_eq!(store.commit_batch(decision, None, rules, Step::Poll).await.unwrap(), Commit::Done);
         let batch = store.batches(job).await.unwrap().remove(0);
         (batch.last_error, store.job(job).await.unwrap().last_error)
     };

@@ -1,0 +1,108 @@
+//! The outside: the one room from which the stages call the provider, send messages, publish events and touch
+//! the spool. Each call is a step, with a crash point before and behind it.
+//!
+//! It decides nothing. `clippy.toml` forbids the bare calls everywhere else.
+
+#![expect(clippy::disallowed_methods, reason = "this is the room that the lint names")]
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use crash::{Step, around, attempt};
+use futures_util::Stream;
+use openai::{BoxError, CallError, Client, Create, Downloaded, Ping};
+use queue::{Delivery, EventMessage, Events, Letter, Message, QueueError, Sent};
+use wire::{Batch, CreateBatch, File, FileDeleted, PURPOSE_BATCH};
+
+use crate::context::Context;
+
+/// Asks the provider for a sign of life, and whether it takes the key.
+///
+/// # Errors
+/// A provider that gives none.
+pub async fn ping(client: &Client) -> Result<Ping, CallError> {
+    around(Step::ProviderPing, client.ping()).await
+}
+
+/// Shows every input file of the account to `look`.
+pub(crate) async fn each_file(context: &Context, look: impl FnMut(File)) -> Result<(), CallError> {
+    around(Step::ProviderFiles, context.openai.each_file(Some(PURPOSE_BATCH), look)).await
+}
+
+pub(crate) async fn upload(
+    context: &Context,
+    name: &str,
+    length: u64,
+    body: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+    expires_after_seconds: u64,
+) -> Result<File, CallError> {
+    let upload = context.openai.upload(name, length, body, Some(expires_after_seconds));
+    around(Step::ProviderUpload, upload).await
+}
+
+pub(crate) async fn delete_file(context: &Context, id: &str) -> Result<FileDeleted, CallError> {
+    around(Step::ProviderDelete, context.openai.delete_file(id)).await
+}
+
+/// The one request that costs money.
+pub(crate) async fn create_batch(context: &Context, request: &CreateBatch, deadline: Instant) -> Create {
+    around(Step::ProviderCreate, context.openai.create_batch(request, deadline)).await
+}
+
+pub(crate) async fn batch(context: &Context, id: &str) -> Result<Batch, CallError> {
+    around(Step::ProviderLook, context.openai.batch(id)).await
+}
+
+/// Looks for batches in at most `pages` pages of the list.
+pub(crate) async fn find_batches(
+    context: &Context,
+    wanted: HashSet<String>,
+    pages: u32,
+) -> Result<Vec<Batch>, CallError> {
+    around(Step::ProviderFind, context.openai.find_batches(wanted, pages)).await
+}
+
+/// Shows every batch of the account to `look`.
+pub(crate) async fn each_batch(context: &Context, look: impl FnMut(Batch)) -> Result<(), CallError> {
+    around(Step::ProviderBatches, context.openai.each_batch(look)).await
+}
+
+pub(crate) async fn cancel_batch(context: &Context, id: &str) -> Result<Batch, CallError> {
+    around(Step::ProviderCancel, context.openai.cancel_batch(id)).await
+}
+
+pub(crate) async fn download(context: &Context, file_id: &str, path: &Path) -> Result<Downloaded, CallError> {
+    around(Step::ProviderDownload, context.openai.download_to(file_id, path)).await
+}
+
+/// Sends orders to the workers.
+pub(crate) async fn send(context: &Context, message: Message) -> Sent {
+    around(Step::QueueSend, context.queue.send(message)).await
+}
+
+/// Lets the broker forget a message.
+pub(crate) async fn acknowledge(delivery: Delivery) {
+    around(Step::QueueAcknowledge, delivery.acknowledge()).await;
+}
+
+/// Lets the broker forget a command from outside.
+pub(crate) async fn accept(letter: Letter) {
+    around(Step::LetterAccept, letter.accept()).await;
+}
+
+/// Lays a command from outside among the dead letters.
+pub(crate) async fn refuse(letter: Letter, reason: &str) -> Result<(), QueueError> {
+    around(Step::LetterRefuse, letter.refuse(reason)).await
+}
+
+/// Publishes events.
+pub(crate) async fn publish(events: &Events, messages: Vec<EventMessage>) -> Vec<Result<(), QueueError>> {
+    around(Step::QueuePublish, events.publish(messages)).await
+}
+
+/// Removes a file of the spool that nobody needs any more.
+pub(crate) async fn remove(file: &Path) -> std::io::Result<()> {
+    attempt(Step::SpoolRemove, tokio::fs::remove_file(file), std::io::Error::other).await
+}
