@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::TimeDelta;
 use crash::Step;
-use domain::{BatchId, BatchState, Fact, Time};
+use domain::{BatchId, BatchState, Time};
 use store::BatchRow;
 use wire::BatchStatus;
 
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::outside;
 use crate::reconcile;
-use crate::seen::{conclude, seen};
+use crate::seen::seen;
 use crate::submit::{BATCH, INSTANCE};
 
 /// How long a closed gate stays closed before somebody looks again.
@@ -88,17 +88,19 @@ async fn audit(context: &Context) -> Result<Option<String>, Failure> {
 /// Takes in what the provider has of a row of ours, where the row doesn't know it.
 async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch) -> Result<(), Failure> {
     let (id, seen) = (row.batch.id, seen(batch));
-    match row.batch.state.provider_id() {
-        Some(ours) if ours != batch.id => reconcile::deal_with_second(context, id, &seen).await,
-        Some(_) if !matches!(row.batch.state, BatchState::Abandoned { .. }) => Ok(()),
-        _ if batch.status == BatchStatus::Failed => Ok(()),
-        _ => {
-            if conclude(context, id, &Fact::Observed(seen), None, Step::Audit).await? {
-                tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");
-            }
-            Ok(())
-        }
+    // Polls look at what a row knows; a batch that failed its validation never ran.
+    let known = row.batch.state.provider_id() == Some(&batch.id)
+        && !matches!(row.batch.state, BatchState::Abandoned { .. });
+    if known || batch.status == BatchStatus::Failed {
+        return Ok(());
     }
+    if row.batch.state.is_second(&seen) {
+        return reconcile::deal_with_second(context, id, &seen).await;
+    }
+    if reconcile::take_in(context, id, seen, None, Step::Audit).await? {
+        tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");
+    }
+    Ok(())
 }
 
 fn strange(provider_id: &str) -> String {

@@ -1,7 +1,7 @@
 //! What became of a create: asked of the provider, never guessed.
 
 use crash::Step;
-use domain::{BatchId, BatchState, CreateKey, Fact, Seen};
+use domain::{BatchId, BatchState, Claimed, CreateKey, Fact, Seen};
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -46,15 +46,31 @@ pub(crate) async fn find(
     Ok(kept)
 }
 
-/// What was seen changed nothing: where that is because another batch of ours is open, this one is a second
-/// one of the same requests, and shall stop.
-pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen) -> Result<(), Failure> {
+/// Takes in what the provider shows of a batch of ours. Where that changes nothing because another batch is ours, or
+/// the create of a newer upload is in doubt, it is a second one of the same requests, and shall stop. Answers
+/// whether it changed anything.
+pub(crate) async fn take_in(
+    context: &Context,
+    id: BatchId,
+    seen: Seen,
+    claimed: Option<Claimed>,
+    by: Step,
+) -> Result<bool, Failure> {
+    let fact = Fact::Observed(seen.clone());
+    if conclude(context, id, &fact, claimed, by).await? {
+        return Ok(true);
+    }
     let row = context.store.batch(id).await?;
-    let Some(ours) = row.batch.state.provider_id().filter(|ours| *ours != seen.provider_id) else {
-        return Ok(());
-    };
+    if row.batch.state.is_second(&seen) {
+        deal_with_second(context, id, &seen).await?;
+    }
+    Ok(false)
+}
+
+/// A second batch of the same requests shall stop. One that failed its validation never ran, and is none.
+pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen) -> Result<(), Failure> {
     if seen.refusal.is_some() {
-        tracing::debug!(batch.id = %id, ours, second = seen.provider_id, "an upload that failed its validation");
+        tracing::debug!(batch.id = %id, second = seen.provider_id, "an upload that failed its validation");
         return Ok(());
     }
     deal_with_spare(context, id, &seen.provider_id, seen.end.is_some()).await

@@ -11,6 +11,7 @@ use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::submit::UPLOAD;
 
 /// A batch as the rules want to see it.
 pub(crate) fn seen(batch: &wire::Batch) -> Seen {
@@ -18,6 +19,8 @@ pub(crate) fn seen(batch: &wire::Batch) -> Seen {
     let ended = batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at);
     Seen {
         provider_id: batch.id.clone(),
+        input_file_id: batch.input_file_id.as_str().into(),
+        upload: batch.metadata.as_ref().and_then(|metadata| metadata.get(UPLOAD)?.parse().ok()),
         end: match batch.status {
             BatchStatus::Completed => Some(End::Completed),
             BatchStatus::Expired => Some(End::Expired),

@@ -43,8 +43,13 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
             Ok(if answered { Handled::Answered } else { Handled::Later(*deadline) })
         }
         BatchState::Unknown { key, .. } | BatchState::Fenced { key, .. } => {
-            let fact = reconcile::look(context, id, key).await?;
-            Ok(Handled::if_changed(conclude(context, id, &fact, Some(claimed), Step::Reconcile).await?))
+            let changed = match reconcile::look(context, id, key).await? {
+                Fact::Observed(seen) => {
+                    reconcile::take_in(context, id, seen, Some(claimed), Step::Reconcile).await?
+                }
+                absent => conclude(context, id, &absent, Some(claimed), Step::Reconcile).await?,
+            };
+            Ok(Handled::if_changed(changed))
         }
         BatchState::Fencing { key } => {
             let fact = reconcile::fence(context, key).await?;
@@ -73,7 +78,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     // its validation never ran: it changes nothing, and the create goes out.
     if uploaded.found
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
-        && conclude(context, id, &Fact::Observed(seen(&batch)), Some(claimed), Step::Adopt).await?
+        && reconcile::take_in(context, id, seen(&batch), Some(claimed), Step::Adopt).await?
     {
         return Ok(Handled::Answered);
     }
@@ -90,11 +95,10 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         return Ok(Handled::Later(context.clock().now()));
     }
     let fact = create(context, &row, &file, &tag, uploaded.file_id, sent_by).await;
-    if !conclude(context, id, &fact, None, Step::Create).await?
-        && let Fact::Observed(created) = &fact
-    {
-        reconcile::deal_with_second(context, id, created).await?;
-    }
+    match fact {
+        Fact::Observed(created) => reconcile::take_in(context, id, created, None, Step::Create).await?,
+        fact => conclude(context, id, &fact, None, Step::Create).await?,
+    };
     Ok(Handled::Answered)
 }
 

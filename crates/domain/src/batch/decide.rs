@@ -103,11 +103,18 @@ impl Rules<'_> {
         match &self.batch.state {
             BatchState::Open { provider_id } if *provider_id == seen.provider_id => Some(self.advanced(seen)),
             // It never ran and never will: nothing to adopt, and a newer upload may be on its way.
-            BatchState::Filling | BatchState::Planned | BatchState::Refused | BatchState::Cancelled
+            BatchState::Filling
+            | BatchState::Planned
+            | BatchState::Refused
+            | BatchState::Cancelled
+            | BatchState::Parked(Parked::Submit)
                 if seen.refusal.is_some() =>
             {
                 None
             }
+            // An older upload's, while what became of a newer one's create is open: adopting it would forget that
+            // one, which may run. It is a second one, unless it failed.
+            state if state.key().is_some_and(|key| !seen.is_of(key)) => None,
             // Ours already, under another id: the list shows a second batch. Whoever found it deals with it.
             BatchState::Open { .. }
             | BatchState::Collecting { .. }

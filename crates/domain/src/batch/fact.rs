@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::End;
+use super::{CreateKey, End};
 use crate::{ErrorClass, Lane, Time};
 
 /// What a stage saw, or what a person said.
@@ -113,12 +113,24 @@ pub struct Refusal {
 pub struct Seen {
     /// The provider's id.
     pub provider_id: String,
+    /// The input file that it names.
+    pub input_file_id: Box<str>,
+    /// Which upload it is of, where its metadata came back.
+    pub upload: Option<u32>,
     /// How it ended, if it did and has results.
     pub end: Option<End>,
     /// Why validation failed, if it did.
     pub refusal: Option<ValidationFailure>,
     /// The rest.
     pub remote: Remote,
+}
+
+impl Seen {
+    /// Whether it is what this create has made or may have made.
+    #[must_use]
+    pub fn is_of(&self, key: &CreateKey) -> bool {
+        *self.input_file_id == *key.file_id || self.upload == Some(key.upload)
+    }
 }
 
 /// Why the provider's validation failed: nothing ran.

@@ -152,6 +152,17 @@ impl BatchState {
         }
     }
 
+    /// Whether `seen` is a second batch of the same requests: another one is ours, or the create of another
+    /// upload is in doubt.
+    #[must_use]
+    pub fn is_second(&self, seen: &Seen) -> bool {
+        match (self.provider_id(), self.key()) {
+            (Some(ours), _) => ours != seen.provider_id,
+            (None, Some(key)) => !seen.is_of(key),
+            (None, None) => false,
+        }
+    }
+
     /// Why it waits for a person, if it does.
     #[must_use]
     pub fn parked(&self) -> Option<&Parked> {

@@ -70,7 +70,8 @@ fn states() -> Vec<(&'static str, BatchState)> {
 
 fn seen(status: &str, end: Option<End>, refusal: Option<ValidationFailure>) -> Fact {
     let remote = Remote { status: Some(status.to_owned()), total: 3, ..Remote::default() };
-    Fact::Observed(Seen { provider_id: "batch_1".to_owned(), end, refusal, remote })
+    let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
+    Fact::Observed(Seen { provider_id, input_file_id, upload: Some(1), end, refusal, remote })
 }
 
 fn refused(class: ErrorClass) -> Fact {
@@ -209,6 +210,26 @@ fn word_of_an_older_upload_changes_nothing() {
             let before = Batch { upload: 2, ..batch(state.clone()) };
             assert_eq!(decide(&before, fact, NOW, &policy(UnknownCreate::Fence)), None, "{name} + {fact:?}");
         }
+    }
+}
+
+#[test]
+fn a_batch_of_an_older_upload_takes_no_create_that_is_in_doubt() {
+    let newer = CreateKey { upload: 2, file_id: "file-2".to_owned() };
+    let old_failed = seen("failed", None, Some(ValidationFailure::default()));
+    let Fact::Observed(old) = seen("in_progress", None, None) else { panic!("seen") };
+    for state in [
+        BatchState::Creating { key: newer.clone(), deadline: NOW },
+        BatchState::Unknown { key: newer.clone(), absence: Absence::default() },
+        BatchState::Fencing { key: newer.clone() },
+        BatchState::Fenced { key: newer.clone(), absence: Absence::default() },
+        BatchState::Parked(Parked::Create { key: newer, doubt: CreateDoubt::Absent }),
+    ] {
+        let before = Batch { upload: 2, ..batch(state) };
+        for fact in [&old_failed, &Fact::Observed(old.clone())] {
+            assert_eq!(decide(&before, fact, NOW, &policy(UnknownCreate::Fence)), None, "{:?}", before.state);
+        }
+        assert!(before.state.is_second(&old), "it is asked to stop, and told of");
     }
 }
 
