@@ -160,6 +160,10 @@ CREATE TABLE batch_job_tasks (
 );
 CREATE INDEX batch_job_tasks_status ON batch_job_tasks (batch_job_id, status, seq);
 CREATE INDEX batch_job_tasks_record ON batch_job_tasks (processor, record_key);
+-- What failed, of all jobs, is looked for by reason and age; what became of a backlog task, by its id.
+CREATE INDEX batch_job_tasks_badly ON batch_job_tasks (error_class, updated_at)
+    WHERE status IN ('failed', 'expired', 'missing');
+CREATE INDEX batch_job_tasks_task ON batch_job_tasks (task_id) WHERE task_id IS NOT NULL;
 
 -- The rendered request bodies: frozen when planned, never updated.
 CREATE TABLE task_requests (

@@ -146,3 +146,35 @@ fn what_failed_is_taken_up_again_as_a_job_of_its_own() {
         overnight.database().number("SELECT count(*) FROM answers WHERE result IS NOT NULL") == 30
     });
 }
+
+#[test]
+fn what_failed_in_all_jobs_or_at_the_platform_is_taken_up_from_the_command_line() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "missing=0.3,seed=3");
+    let files = testkit::write_records(overnight.folder(), 30, 100);
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--json", "--files", &files];
+    let _ = overnight.run(&submit).exits(6);
+    let missing = overnight.database().number("SELECT missing FROM batch_jobs");
+    // One obvious way, and the other says how.
+    let wrong = ["batch", "submit", "product-labeling", "--kind", "reprocess_failed", "--files", &files];
+    let refused = overnight.run(&wrong).exits(2);
+    assert!(refused.stderr.contains("overnight batch retry JOB"), "{}", refused.stderr);
+    let _ = overnight.run(&["batch", "retry"]).exits(2);
+    let weigh = |more: &[&str]| {
+        let all = [&["batch", "retry", "--dry-run", "--json"], more].concat();
+        overnight.run(&all).exits(0).json()["records"].as_i64().unwrap()
+    };
+    assert_eq!(weigh(&["--class", "no_response"]), missing);
+    assert_eq!(weigh(&["--class", "no_response", "--processor", "product-labeling", "--limit", "1"]), 1);
+    let _ = overnight.run(&["batch", "retry", "--older-than", "1h"]).exits(2);
+
+    let _ = overnight.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    overnight.database().run("UPDATE tasks SET status = 'failed'");
+    assert_eq!(weigh(&["--backlog", "--agent", "planner", "--repo", "harbor/api"]), 12);
+    // A server is asked in the same words.
+    let (server, api) = server();
+    let _ = server.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    server.database().run("UPDATE tasks SET status = 'failed'");
+    let other = elsewhere(&api, "");
+    let _ = other.run(&["batch", "retry", "--backlog", "--agent", "planner", "--limit", "5"]).exits(0);
+    assert_eq!(server.database().number("SELECT count(*) FROM tasks WHERE status = 'batched'"), 5);
+}

@@ -67,6 +67,13 @@ fn a_command_is_one_job_however_often_it_comes() {
     send(&fleet, &command("c-1", &job));
     fleet.until(REFUSED, 2, PATIENCE);
     assert_eq!(fleet.number(RETRIES), 1);
+    // What failed in all jobs, by its reason: the retry's own tasks now, since it has taken up the first job's.
+    fleet.change("UPDATE batch_job_tasks SET status = 'expired', error_class = 'batch_expired' WHERE status = 'pending'");
+    let mut all = command("c-4", "");
+    all["data"] = json!({ "reprocess_failed": { "error_class": "batch_expired", "limit": 10 } });
+    send(&fleet, &all);
+    fleet.until(RETRIES, 2, PATIENCE);
+    assert_eq!(fleet.number("SELECT min(total) FROM batch_jobs WHERE kind = 'reprocess_failed'"), 10);
     until("the two refusals are dead letters", || fleet.waiting("dead") == 2);
     assert!(fleet.take_dead_letters()[1].reason.contains("had the same id"));
     fleet.until("SELECT count(*) FROM events WHERE published_at IS NULL", 0, PATIENCE);

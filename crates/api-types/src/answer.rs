@@ -167,6 +167,14 @@ pub struct LeftOut {
     pub cancelled: u64,
     /// Ended badly, and not asked for or taken by the platform.
     pub excluded: u64,
+    /// Asked for, and beyond the limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beyond_limit: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What became of a wish for a job.

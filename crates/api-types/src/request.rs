@@ -28,7 +28,7 @@ pub struct CreateJob {
     /// Pending tasks of the backlog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
-    /// Failed tasks of another job.
+    /// Failed tasks of other jobs, or of the platform's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reprocess_failed: Option<Reprocess>,
     /// Hold the job until the night.
@@ -77,18 +77,25 @@ pub struct Filter {
     pub limit: Option<u64>,
 }
 
-/// Which tasks of another job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Which failed tasks: of one job, of all jobs by reason or age, or the platform's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reprocess {
-    /// The job's id, or the beginning of it.
-    pub job: String,
+    /// Of this job: its id, or the beginning of it. Left out: of all jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// Only tasks that ended for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<String>,
     /// Only tasks that ended longer ago than this, such as `90s`, `20m`, `26h` or `7d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_than: Option<String>,
+    /// Of the backlog instead: tasks that the platform has down as failed, and no job has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Filter>,
+    /// Of all jobs this many, at most. Left out: 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 /// `GET /api/batch`.

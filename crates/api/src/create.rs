@@ -128,5 +128,6 @@ fn left_out(prepared: &Prepared) -> Option<LeftOut> {
         live: left_out.live,
         cancelled: left_out.cancelled,
         excluded: left_out.excluded,
+        beyond_limit: left_out.beyond_limit,
     })
 }

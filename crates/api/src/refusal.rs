@@ -88,10 +88,15 @@ pub(crate) fn refused(refusal: &Refusal) -> Problem {
             let more = invalid.len().saturating_sub(MOST_FAULTS);
             if more > 0 { problem.fault(None, format!("and {more} more")) } else { problem }
         }
-        Refusal::NothingToRetry { .. } => {
+        Refusal::SeveralProcessors { .. } => {
+            Problem::new(WRONG, "several-processors", "a job has one processor and one model")
+                .detail(refusal.to_string())
+                .hint("name one of them under processor and model, or a job under reprocess_failed")
+        }
+        Refusal::NothingToRetry { .. } | Refusal::NothingFailed => {
             Problem::new(WRONG, "nothing-to-retry", "no task is left to take up again")
                 .detail(refusal.to_string())
-                .hint("widen error_class or older_than, or leave the job as it is")
+                .hint("widen what is asked for, or leave it as it is")
         }
         Refusal::Overtaken => Problem::new(StatusCode::CONFLICT, "overtaken", "somebody else was faster")
             .detail(refusal.to_string())

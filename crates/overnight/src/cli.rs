@@ -5,7 +5,7 @@ mod schedule;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use schedule::{AddArgs, ScheduleCommand};
@@ -199,7 +199,8 @@ pub(crate) enum BatchCommand {
     },
     /// Decide about a job's batches that wait for a person
     Resolve(ResolveArgs),
-    /// Take up tasks of a job again that failed, expired or went missing, as a job of their own
+    /// Take up tasks again that failed, expired or went missing, as a job of their own: of a job, of all jobs by
+    /// reason or age, or the platform's own
     Retry(RetryArgs),
 }
 
@@ -251,15 +252,34 @@ pub(crate) enum ResolveAs {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["job", "class", "older_than", "backlog"]))]
 pub(crate) struct RetryArgs {
-    /// A job's id, or the beginning of one
-    pub(crate) job: String,
+    /// A job's id, or the beginning of one; left out: of all jobs
+    pub(crate) job: Option<String>,
     /// Only tasks that ended for this reason, such as rate_limited
     #[arg(long, value_name = "ERROR_CLASS")]
     pub(crate) class: Option<String>,
     /// Only tasks that ended longer ago than this, such as 24h or 7d
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) older_than: Option<Duration>,
+    /// Instead, tasks of the backlog that the platform has down as failed, and no job has failed
+    #[arg(long, conflicts_with_all = ["job", "class"])]
+    pub(crate) backlog: bool,
+    /// Of the backlog, only of this repository
+    #[arg(long, value_name = "ORG/REPO", requires = "backlog")]
+    pub(crate) repo: Option<String>,
+    /// Of the backlog, only for this agent, whose processor is taken
+    #[arg(long, value_name = "AGENT", requires = "backlog")]
+    pub(crate) agent: Option<String>,
+    /// Of all jobs, only of this processor; of the backlog, by this processor
+    #[arg(long, conflicts_with = "job")]
+    pub(crate) processor: Option<String>,
+    /// Of all jobs, only with this model; of the backlog, with this model
+    #[arg(long, conflicts_with = "job")]
+    pub(crate) model: Option<String>,
+    /// Of all jobs or of the backlog, this many at most; 1000 where unset
+    #[arg(long, value_name = "N", conflicts_with = "job")]
+    pub(crate) limit: Option<u64>,
     /// Hold the job until BATCH_OVERNIGHT_HOUR
     #[arg(long)]
     pub(crate) tonight: bool,

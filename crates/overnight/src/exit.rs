@@ -125,11 +125,17 @@ impl From<reception::WordError> for Trouble {
 
 impl From<reception::Refusal> for Trouble {
     fn from(refusal: reception::Refusal) -> Self {
-        use reception::Refusal::{Intake, NothingToRetry, Store};
+        use reception::Refusal::{Field, Intake, NothingFailed, NothingToRetry, SeveralProcessors, Store};
         match refusal {
             Store(error) => error.into(),
             Intake(error) => error.into(),
-            NothingToRetry { .. } => Self::usage(refusal).fix("widen --class or --older-than"),
+            Field { field, what, fix } => Self::usage(format!("{field}: {what}")).fix(fix),
+            NothingToRetry { .. } | NothingFailed => {
+                Self::usage(refusal).fix("widen --class or --older-than, or leave it as it is")
+            }
+            SeveralProcessors { .. } => {
+                Self::usage(refusal).fix("choose one with --processor and --model, or name a JOB")
+            }
             other => Self::caused(Exit::Usage, &other),
         }
     }

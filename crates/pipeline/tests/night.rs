@@ -14,8 +14,8 @@ use pipeline::{Night, Provider, run_now, tick, wind};
 use reception::{set_repo, tell_schedule};
 use sea_orm::{ConnectionTrait as _, Database};
 use store::{
-    Accepted, Backlog, BacklogTask, Commit, EventPlace, NewJob, NewTask, RunEnd, RunPart, Store, StoreError,
-    StoreOptions,
+    Accepted, Backlog, BacklogTask, Claim, Commit, EventPlace, NewJob, NewTask, RunEnd, RunPart, Store,
+    StoreError, StoreOptions, Was,
 };
 use tempfile::TempDir;
 
@@ -116,7 +116,7 @@ async fn accept(store: &Store, run: RunPart, tasks: &[&str]) -> Result<u64, Stor
         custom_id: (*task).to_owned(),
         record_key: (*task).to_owned(),
         record_sha256: sha256.clone(),
-        task_id: Some((*task).to_owned()),
+        backlog: Some(Claim { id: (*task).to_owned(), was: Was::Pending }),
         input_tokens: 1,
     };
     let job = job(store, Some(HoldReason::BatchApiDisabled), Some(run));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use store::{Origin, RetryFilter, Store};
 
 use crate::named::{find_job, older_than, plain, priority, word};
-use crate::{FILTER_DEFAULT, InlineRecord, Refusal, Wish, Work};
+use crate::{FILTER_DEFAULT, Failed, InlineRecord, Refusal, Wish, Work};
 
 /// Bytes of labels, and of metadata, at most: they travel with every status.
 const MOST_BYTES: usize = 16 * 1024;
@@ -85,8 +85,46 @@ async fn failed(store: &Store, asked: &Reprocess) -> Result<Work, Refusal> {
         .map(|class| word("reprocess_failed/error_class", class, ErrorClass::ALL, ErrorClass::label))
         .transpose()?;
     let before = asked.older_than.as_deref().map(|age| ago(store.clock().now(), age)).transpose()?;
-    let job = find_job(store, &asked.job).await?;
-    Ok(Work::Failed { job, filter: RetryFilter { class, before } })
+    let filter = RetryFilter { class, before };
+    Ok(Work::Failed(match (&asked.job, &asked.backlog) {
+        (Some(job), None) => {
+            unless(
+                asked.limit.is_some(),
+                "limit",
+                "a job is taken up whole",
+                "narrow it by error_class or older_than",
+            )?;
+            Failed::Of { job: find_job(store, job).await?, filter }
+        }
+        (None, Some(backlog)) => {
+            unless(asked.limit.is_some(), "limit", "of the backlog", "give it within backlog")?;
+            let reason = "the platform's own tasks have no error class of ours";
+            unless(class.is_some(), "error_class", reason, "leave it out")?;
+            named("reprocess_failed/backlog/repo", backlog.repo.as_deref())?;
+            named("reprocess_failed/backlog/agent_type", backlog.agent_type.as_deref())?;
+            let (repo, agent) = (backlog.repo.clone(), backlog.agent_type.clone());
+            Failed::Backlog { repo, agent, before, limit: backlog.limit.unwrap_or(FILTER_DEFAULT) }
+        }
+        (Some(_), Some(_)) => {
+            let what = "a job's tasks or the platform's own, not both";
+            return Err(Refusal::field("reprocess_failed/backlog", what, "leave one out"));
+        }
+        (None, None) => {
+            let says_nothing = class.is_none() && before.is_none();
+            unless(
+                says_nothing,
+                "job",
+                "nothing says which tasks",
+                "give a job, an error_class, older_than or backlog",
+            )?;
+            Failed::Anywhere { filter, limit: asked.limit.unwrap_or(FILTER_DEFAULT) }
+        }
+    }))
+}
+
+/// A field of `reprocess_failed` that doesn't go with the rest is refused.
+fn unless(wrong: bool, field: &str, what: &str, fix: &str) -> Result<(), Refusal> {
+    if wrong { Err(Refusal::field(&format!("reprocess_failed/{field}"), what, fix)) } else { Ok(()) }
 }
 
 fn ago(now: Time, age: &str) -> Result<Time, Refusal> {

@@ -8,6 +8,7 @@
 
 mod asked;
 mod estimate;
+mod failed;
 mod house;
 mod inline;
 mod intake;
@@ -20,6 +21,7 @@ mod wish;
 mod word;
 
 pub use estimate::Estimate;
+pub use failed::{Failed, LeftOut};
 pub use house::House;
 pub use inline::InlineRecord;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
@@ -28,5 +30,5 @@ pub use named::{MOST_NAME, find_job, older_than, plain, priority, word};
 pub use receive::{Received, receive, weigh};
 pub use refusal::Refusal;
 pub use schedule::{ScheduleError, change_schedule, known_schedule, set_repo, tell_schedule};
-pub use wish::{FILTER_DEFAULT, LeftOut, MOST_NAMED, Prepared, Wish, Work};
+pub use wish::{FILTER_DEFAULT, MOST_NAMED, Prepared, Wish, Work};
 pub use word::{WordError, cancel_job, tell_job};

@@ -3,10 +3,9 @@
 use domain::{JobId, Kind, NightError};
 use processor::ProcessorError;
 use source::Invalid;
-use store::StoreError;
+use store::{RetryGroup, StoreError};
 
-use crate::IntakeError;
-use crate::wish::LeftOut;
+use crate::{IntakeError, LeftOut};
 
 /// Why a wish was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +76,15 @@ pub enum Refusal {
         /// What its tasks are instead.
         left_out: LeftOut,
     },
+    /// No failed task matches.
+    #[error("no task that failed is to be taken up again: none matches, or all were taken up since")]
+    NothingFailed,
+    /// What matches is of several processors or models, and a job has one.
+    #[error("the tasks are of several processors or models, and a job has one: {}", shown(.groups))]
+    SeveralProcessors {
+        /// Which.
+        groups: Vec<RetryGroup>,
+    },
     /// Between the look and the claim the platform took a task.
     #[error("a task was taken by somebody else meanwhile")]
     Overtaken,
@@ -86,6 +94,11 @@ pub enum Refusal {
         /// The job that has the key.
         job: JobId,
     },
+}
+
+fn shown(groups: &[RetryGroup]) -> String {
+    let group = |group: &RetryGroup| format!("{} with {} ({})", group.processor, group.model, group.count);
+    groups.iter().map(group).collect::<Vec<_>>().join(", ")
 }
 
 impl From<IntakeError> for Refusal {

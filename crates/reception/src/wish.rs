@@ -2,16 +2,14 @@
 //! another job, never a file.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
-use domain::{JobId, Kind, TaskTally};
-use processor::{Definition, Processor, ProcessorError, known, resolve};
-use serde::Serialize;
+use domain::{JobId, Kind};
+use processor::{Processor, ProcessorError, known, resolve};
 use source::Invalid;
-use store::{JobRow, Origin, RetryFilter, Store};
+use store::{Origin, Store};
 
-use crate::{House, InlineRecord, Intake, Refusal, Request, Source};
+use crate::{Failed, House, InlineRecord, Intake, LeftOut, Refusal, Request, Source};
 
 /// Tasks or records that one wish may name: what it brings is held in memory.
 pub const MOST_NAMED: usize = 10_000;
@@ -55,54 +53,14 @@ pub enum Work {
         /// This many, at most.
         limit: u64,
     },
-    /// Tasks of a job that failed, expired or went missing.
-    Failed {
-        /// The job.
-        job: JobId,
-        /// Which of them.
-        filter: RetryFilter,
-    },
+    /// Tasks that failed, expired or went missing.
+    Failed(Failed),
 }
 
 impl Work {
     /// Whether it is work that has failed before.
     pub(crate) fn is_failed(&self) -> bool {
-        matches!(self, Self::Failed { .. })
-    }
-}
-
-/// Tasks of a retried job that are not taken up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Answered.
-    pub succeeded: u64,
-    /// Still at work.
-    pub live: u64,
-    /// Cancelled by a person.
-    pub cancelled: u64,
-    /// Ended badly, and the filter or the platform excludes them.
-    pub excluded: u64,
-}
-
-impl LeftOut {
-    fn of(tally: &TaskTally, taken: usize) -> Self {
-        let ended_badly = tally.failed + tally.expired + tally.missing;
-        Self {
-            succeeded: tally.succeeded,
-            live: tally.pending + tally.submitted,
-            cancelled: tally.cancelled,
-            excluded: ended_badly.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX)),
-        }
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} succeeded, {} at work, {} cancelled, {} not asked for or taken by the platform",
-            self.succeeded, self.live, self.cancelled, self.excluded
-        )
+        matches!(self, Self::Failed(_))
     }
 }
 
@@ -124,61 +82,43 @@ impl Wish {
     /// A wish that contradicts itself or names what isn't there; a database that fails.
     pub async fn prepare(&self, store: &Store, house: &House) -> Result<Prepared, Refusal> {
         self.check()?;
-        let (source, label, processor, left_out) = match &self.work {
-            Work::Failed { job, filter } => {
-                let parent = store.job(*job).await?;
-                let seqs = store.retry_seqs(*job, *filter).await?;
-                let left_out = LeftOut::of(&store.task_tally(*job).await?, seqs.len());
-                if seqs.is_empty() {
-                    return Err(Refusal::NothingToRetry { job: *job, left_out });
-                }
-                let source = Source::Kept { job: *job, seqs: seqs.into() };
-                (source, format!("failed tasks of job {job}"), as_it_was(&parent)?, Some(left_out))
-            }
+        let found = match &self.work {
+            Work::Failed(failed) => failed.find(store, house, self).await?,
             Work::Tasks(ids) => {
                 let source = Source::Backlog(pending(store, ids).await?.into());
-                (source, "backlog tasks by id".to_owned(), self.processor(house)?, None)
+                Found::new(source, "backlog tasks by id".to_owned(), self.processor(house)?)
             }
             Work::Records(records) => {
                 let source = Source::Inline(records.clone().into());
-                (source, "records of a request".to_owned(), self.processor(house)?, None)
+                Found::new(source, "records of a request".to_owned(), self.processor(house)?)
             }
             Work::Backlog { repo, agent, limit } => {
-                let (repo, agent) =
-                    (repo.as_deref().unwrap_or_default(), agent.as_deref().unwrap_or_default());
-                let source = Source::Backlog(store.backlog_of(repo, agent, *limit).await?.into());
-                let all = |word: &str| if word.is_empty() { "all".to_owned() } else { word.to_owned() };
-                let label = format!("backlog of repository {}, agent {}", all(repo), all(agent));
-                (source, label, self.processor(house)?, None)
+                let of = |word: &Option<String>| word.clone().unwrap_or_default();
+                let source = Source::Backlog(store.backlog_of(&of(repo), &of(agent), *limit).await?.into());
+                Found::new(source, format!("backlog of {}", whose(repo, agent)), self.processor(house)?)
             }
         };
-        let request = self.request(store, house, processor, source, label)?;
+        let left_out = found.left_out;
+        let request = self.request(store, house, found)?;
         let intake = Intake::check(store, &request).await?;
         Ok(Prepared { request, intake, left_out })
     }
 
-    fn request(
-        &self,
-        store: &Store,
-        house: &House,
-        processor: Processor,
-        source: Source,
-        label: String,
-    ) -> Result<Request, Refusal> {
-        let parent = if let Work::Failed { job, .. } = self.work { Some(job) } else { None };
+    fn request(&self, store: &Store, house: &House, found: Found) -> Result<Request, Refusal> {
+        // A backlog task that is pending or failed is wanted, whatever was answered before.
+        let again = self.again || matches!(found.source, Source::Backlog(_) | Source::Failed(_));
         Ok(Request {
-            processor: Arc::new(processor),
-            source,
-            label,
+            processor: Arc::new(found.processor),
+            source: found.source,
+            label: found.label,
             kind: self.kind,
             hold: house.hold(self.tonight, store.clock().now())?,
             provider: house.provider.clone(),
-            // A backlog task that is pending is wanted, whatever was answered before.
-            again: self.again || matches!(self.work, Work::Tasks(_) | Work::Backlog { .. }),
+            again,
             limits: house.limits,
             prices: house.prices.clone(),
             priority: self.priority.unwrap_or_else(|| self.kind.priority()),
-            origin: Origin { parent, ..self.origin.clone() },
+            origin: Origin { parent: found.parent, ..self.origin.clone() },
         })
     }
 
@@ -187,28 +127,21 @@ impl Wish {
         let retries = self.work.is_failed();
         match self.kind {
             Kind::ReprocessFailed if !retries => {
-                return Err(Refusal::kind(self.kind, "names a job to retry"));
+                return Err(Refusal::kind(self.kind, "names work that has failed"));
             }
             kind if retries && kind != Kind::ReprocessFailed => {
-                return Err(Refusal::kind(kind, "can't retry a job; take reprocess_failed"));
+                return Err(Refusal::kind(kind, "can't take up what has failed; take reprocess_failed"));
             }
             _ => {}
         }
-        if retries && self.processor.is_some() {
-            return Err(Refusal::field(
-                "processor",
-                "a retry keeps the processor of its job",
-                "leave it out",
-            ));
-        }
-        if retries && self.model.is_some() {
-            return Err(Refusal::field("model", "a retry keeps the model of its job", "leave it out"));
+        if let Work::Failed(failed) = &self.work {
+            return failed.check(self);
         }
         let (field, named) = match &self.work {
             Work::Tasks(ids) => ("task_ids", ids.len()),
             Work::Records(records) => ("records", records.len()),
             Work::Backlog { limit, .. } => ("filter/limit", usize::try_from(*limit).unwrap_or(usize::MAX)),
-            Work::Failed { .. } => return Ok(()),
+            Work::Failed(_) => return Ok(()),
         };
         if (1..=MOST_NAMED).contains(&named) {
             return Ok(());
@@ -216,8 +149,11 @@ impl Wish {
         Err(Refusal::field(field, named.to_string(), format!("take 1 to {MOST_NAMED}")))
     }
 
-    fn processor(&self, house: &House) -> Result<Processor, Refusal> {
-        let agent = if let Work::Backlog { agent, .. } = &self.work { agent.as_deref() } else { None };
+    pub(crate) fn processor(&self, house: &House) -> Result<Processor, Refusal> {
+        let agent = match &self.work {
+            Work::Backlog { agent, .. } | Work::Failed(Failed::Backlog { agent, .. }) => agent.as_deref(),
+            Work::Tasks(_) | Work::Records(_) | Work::Failed(_) => None,
+        };
         let Some(name) = self.processor.as_deref().or(agent) else {
             return Err(Refusal::field("processor", "missing", "name the processor"));
         };
@@ -239,11 +175,25 @@ fn no_processor(name: &str, house: &House) -> Refusal {
     Refusal::NoProcessor { name: name.to_owned(), known: known(Some(&house.processors)) }
 }
 
-/// The processor of a job as it was when the job was accepted.
-fn as_it_was(parent: &JobRow) -> Result<Processor, Refusal> {
-    let wrong = |source| Refusal::Processor { name: parent.processor.clone(), source: Box::new(source) };
-    let definition = Definition::from_json(&parent.definition, &parent.processor).map_err(wrong)?;
-    Processor::new(definition, Some(&parent.model)).map_err(wrong)
+/// What a wish is about, found.
+pub(crate) struct Found {
+    pub(crate) source: Source,
+    pub(crate) label: String,
+    pub(crate) processor: Processor,
+    pub(crate) left_out: Option<LeftOut>,
+    pub(crate) parent: Option<JobId>,
+}
+
+impl Found {
+    pub(crate) fn new(source: Source, label: String, processor: Processor) -> Self {
+        Self { source, label, processor, left_out: None, parent: None }
+    }
+}
+
+/// The repository and the agent of a selection, in words.
+pub(crate) fn whose(repo: &Option<String>, agent: &Option<String>) -> String {
+    let all = |word: &Option<String>| word.clone().unwrap_or_else(|| "all".to_owned());
+    format!("repository {}, agent {}", all(repo), all(agent))
 }
 
 /// The tasks of these ids, all of them pending.

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::backlog::Claim;
 use crate::dialect::Dialect;
 use crate::error::PENDING_TASK;
 use crate::order::Waiting;
@@ -71,7 +72,7 @@ pub struct NewTask {
     /// The record's text.
     pub record_sha256: String,
     /// The backlog task that it works on.
-    pub task_id: Option<String>,
+    pub backlog: Option<Claim>,
     /// Tokens of its prompt, as far as they are counted.
     pub input_tokens: u64,
 }
@@ -83,6 +84,12 @@ pub struct Taken {
     pub tasks: u64,
     /// Tokens of their prompts.
     pub input_tokens: u64,
+}
+
+impl NewTask {
+    fn task_id(&self) -> Option<&str> {
+        self.backlog.as_ref().map(|claim| claim.id.as_str())
+    }
 }
 
 /// What is known once all tasks have arrived.
@@ -239,14 +246,14 @@ async fn claim(
 ) -> Result<Vec<NewTask>, StoreError> {
     let mut got = HashSet::new();
     for chunk in tasks.chunks(CHUNK) {
-        let ids: Vec<&str> = chunk.iter().filter_map(|task| task.task_id.as_deref()).collect();
-        let claimed = backlog::claim(dialect, on, job.id, job.origin.parent, &ids, now).await?;
-        if job.run.is_none() && claimed.len() < ids.len() {
-            return Err(backlog::taken(&ids, &claimed));
+        let claims: Vec<&Claim> = chunk.iter().filter_map(|task| task.backlog.as_ref()).collect();
+        let claimed = backlog::claim(dialect, on, job.id, &claims, now).await?;
+        if job.run.is_none() && claimed.len() < claims.len() {
+            return Err(backlog::taken(&claims, &claimed));
         }
         got.extend(claimed);
     }
-    tasks.retain(|task| task.task_id.as_ref().is_none_or(|id| got.contains(id)));
+    tasks.retain(|task| task.task_id().is_none_or(|id| got.contains(id)));
     Ok(tasks)
 }
 
@@ -267,7 +274,7 @@ async fn insert_tasks(
         Sql::new(dialect, "accept", insert)
             .rows(&numbered, |values, (seq, task)| {
                 values.id(task.id.0).id(job.id.0).int(*seq).text(&task.custom_id).text(&task.record_key);
-                values.text(&task.record_sha256).text(&job.processor).text_or_null(task.task_id.as_deref());
+                values.text(&task.record_sha256).text(&job.processor).text_or_null(task.task_id());
                 values.text(TaskState::Pending.as_str()).bind(now).bind(now);
             })
             .run(on)

@@ -2,7 +2,7 @@
 //!
 //! Statuses that are not `pending`, `batched`, `completed` or `failed` are the platform's own and never touched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crash::Step;
 use domain::{JobId, Time};
@@ -55,6 +55,24 @@ pub struct BacklogTask {
     pub priority: i64,
     /// What the processor's template reads, JSON.
     pub payload: String,
+}
+
+/// What a task is believed to be that a job claims: nobody else has taken it up since it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Was {
+    /// Waiting.
+    Pending,
+    /// Failed, and last claimed by this job; by none: the platform's runner failed it.
+    Failed(Option<JobId>),
+}
+
+/// A backlog task that a job claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its id.
+    pub id: String,
+    /// What it is believed to be.
+    pub was: Was,
 }
 
 /// Whose pending tasks.
@@ -176,6 +194,30 @@ impl Store {
         sql.all(&self.connection).await?.iter().map(read).collect()
     }
 
+    /// Tasks of a repository and an agent type (empty: of all) that the platform has down as failed, and no job
+    /// of ours has failed, each with the job that had it before; most urgent first. And how many there are.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn failed_backlog(
+        &self,
+        repo: &str,
+        agent: &str,
+        before: Time,
+        limit: u64,
+    ) -> Result<(Vec<(BacklogTask, Option<JobId>)>, u64), StoreError> {
+        const WHICH: &str = "FROM tasks WHERE status = 'failed' AND ($1 = '' OR repo = $1) \
+            AND ($2 = '' OR agent_type = $2) AND updated_at <= $3 AND NOT EXISTS (SELECT 1 FROM batch_job_tasks t \
+            WHERE t.task_id = tasks.id AND t.batch_job_id = tasks.batch_job_id AND t.status <> 'succeeded')";
+        let sql = |text: String| self.sql("failed_backlog", text).text(repo).text(agent).time(before);
+        let counted = sql(format!("SELECT count(*) AS n {WHICH}")).one(&self.connection).await?;
+        let all = counted.map_or(Ok(0), |row| row.count("n"))?;
+        let rows = sql(format!("SELECT * {WHICH} ORDER BY {ORDER} LIMIT $4")).int(limit);
+        let rows = rows.all(&self.connection).await?;
+        let tasks = rows.iter().map(|row| Ok((read(row)?, row.id_or_null("batch_job_id")?.map(JobId))));
+        Ok((tasks.collect::<Result<_, StoreError>>()?, all))
+    }
+
     /// The tasks of these ids that are pending, in the order of the ids; the rest is not ours to take.
     ///
     /// # Errors
@@ -209,35 +251,38 @@ fn place(row: &crate::sql::Row) -> Result<Place, StoreError> {
     Ok(Place { priority: row.int("priority")?, created_at: row.get("created_at")?, id: row.text("id")? })
 }
 
-/// Claims what is still pending of these for a job, and what its parent has failed; answers which they are.
+/// Claims for a job what of these still is what it was; answers which they are.
 pub(crate) async fn claim(
     dialect: Dialect,
     on: &DatabaseTransaction,
     job: JobId,
-    parent: Option<JobId>,
-    ids: &[&str],
+    claims: &[&Claim],
     now: Time,
 ) -> Result<HashSet<String>, StoreError> {
-    if ids.is_empty() {
-        return Ok(HashSet::new());
+    let mut believed: BTreeMap<Was, Vec<Value>> = BTreeMap::new();
+    for claim in claims {
+        believed.entry(claim.was).or_default().push(Value::from(claim.id.clone()));
     }
-    let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
-        WHERE (status = 'pending' OR (status = 'failed' AND batch_job_id = $3)) AND id IN (";
-    let values = ids.iter().map(|id| Value::from((*id).to_owned()));
-    let claimed = Sql::new(dialect, "claim_backlog", update)
-        .id(job.0)
-        .time(now)
-        .id_or_null(parent.map(|parent| parent.0))
-        .list(values)
-        .then(") RETURNING id")
-        .all(on)
-        .await?;
-    claimed.iter().map(|row| row.text("id")).collect()
+    let mut got = HashSet::new();
+    for (was, ids) in believed {
+        let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
+            WHERE status = $3 AND ($3 = 'pending' OR batch_job_id IS NOT DISTINCT FROM $4) AND id IN (";
+        let (status, by) = match was {
+            Was::Pending => ("pending", None),
+            Was::Failed(by) => ("failed", by.map(|job| job.0)),
+        };
+        let sql = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).text(status).id_or_null(by);
+        for row in sql.list(ids).then(") RETURNING id").all(on).await? {
+            got.insert(row.text("id")?);
+        }
+    }
+    Ok(got)
 }
 
 /// Some of these were not to be had.
-pub(crate) fn taken(ids: &[&str], claimed: &HashSet<String>) -> StoreError {
-    let lost: Vec<&str> = ids.iter().copied().filter(|id| !claimed.contains(*id)).collect();
+pub(crate) fn taken(claims: &[&Claim], claimed: &HashSet<String>) -> StoreError {
+    let lost = claims.iter().map(|claim| claim.id.as_str()).filter(|id| !claimed.contains(*id));
+    let lost: Vec<&str> = lost.collect();
     StoreError::Taken { what: PENDING_TASK, id: lost.join(", ") }
 }
 

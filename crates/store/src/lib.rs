@@ -36,7 +36,7 @@ mod task;
 mod token;
 
 pub use accept::{Accept, Accepted, NewJob, NewTask, Taken};
-pub use backlog::{Backlog, BacklogTask, Place};
+pub use backlog::{Backlog, BacklogTask, Claim, Place, Was};
 pub use batch::{BatchRow, RequestRow};
 pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};
 pub use commit::Commit;
@@ -51,7 +51,7 @@ pub use origin::{CommandRef, Idempotency, Origin};
 pub use plan::{PlanChunk, PlannedBatch, PlannedLine, Unplanned};
 pub use record::RecordRow;
 pub use result::ResultRow;
-pub use retry::{KeptTask, RetryFilter};
+pub use retry::{KeptTask, RetryFilter, RetryGroup, RetryScope};
 pub use run::{RunClaim, RunEnd, RunPart, RunRow};
 pub use task::{ErrorGroup, Known, TaskRow};
 pub use token::TokenRow;

@@ -87,4 +87,104 @@ on_both! {
         let wish = json!({ "kind": "reprocess_failed", "processor": "planner", "task_ids": ["t"] });
         assert_eq!(world.create(&wish).await.refuses(422, "invalid-request").pointers(), ["#/kind"]);
     }
+
+    async fn a_class_or_an_age_finds_what_failed_in_all_jobs(world: World) {
+        let first = ended(&world).await;
+        let second = world.job_of(&["s1".to_owned(), "s2".to_owned()]).await;
+        world.end_task(&second, "s1", "failed", Some("rate_limited")).await;
+        world.end_task(&second, "s2", "failed", Some("content_filter")).await;
+        let limited = json!({ "reprocess_failed": { "error_class": "rate_limited" } });
+        // What was taken up since stays out, also where that ended badly again: it is the later one's.
+        let again = world.create(&json!({ "reprocess_failed": { "job": first, "error_class": "rate_limited" } })).await.is(202);
+        world.end_task(again.body["job_id"].as_str().unwrap(), "r2", "failed", Some("server_error")).await;
+        let answer = world.create(&limited).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["s1"]);
+        assert_eq!(answer.body["job"]["parent_job_id"], json!(second));
+        world.create(&limited).await.refuses(422, "nothing-to-retry");
+
+        // By age: r3 and r4 of the first job, and r2 of its retry. Of two jobs, so without a parent.
+        world.sql("UPDATE batch_job_tasks SET updated_at = '2026-11-01T00:00:00.000000+00:00' WHERE custom_id IN ('r2', 'r3', 'r4')").await;
+        let aged = json!({ "reprocess_failed": { "older_than": "1h", "limit": 2 } });
+        let answer = world.create(&aged).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["r3", "r4"]);
+        assert_eq!(answer.body["left_out"]["beyond_limit"], json!(1));
+        let answer = world.create(&aged).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["r2"]);
+        assert_eq!(answer.body["left_out"].get("beyond_limit"), None);
+    }
+
+    async fn a_job_has_one_processor_so_several_are_told_apart(world: World) {
+        let first = world.job_of(&["a".to_owned()]).await;
+        world.end_task(&first, "a", "failed", Some("server_error")).await;
+        let other = json!({ "processor": "planner", "records": [{ "key": "b", "data": crate::harness::issue(1) }] });
+        let other = world.create(&other).await.is(202).body["job_id"].as_str().unwrap().to_owned();
+        world.end_task(&other, "b", "failed", Some("server_error")).await;
+        // Another provider's job is another provider's.
+        let theirs = world.job_of(&["c".to_owned()]).await;
+        world.end_task(&theirs, "c", "failed", Some("server_error")).await;
+        world.sql(&format!("UPDATE batch_jobs SET provider = 'openai' WHERE id = '{theirs}'")).await;
+        let mut wish = json!({ "reprocess_failed": { "error_class": "server_error" } });
+        let refused = world.create(&wish).await.refuses(422, "several-processors");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("planner with ") && detail.contains("product-labeling with "), "{detail}");
+        wish["processor"] = json!("planner");
+        let answer = world.create(&wish).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["b"]);
+        wish["processor"] = json!("product-labeling");
+        assert_eq!(world.create(&wish).await.is(202).body["submitted"], json!(1));
+    }
+
+    async fn the_platform_s_own_failed_tasks_are_claimed_where_they_still_are(world: World) {
+        world.backlog(&[("t1", "acme/app", "planner"), ("t2", "acme/app", "planner"), ("t3", "acme/app", "coder"), ("t4", "acme/app", "planner")]).await;
+        // t1 to t3 were failed by the platform's runner, t4 by a job of ours.
+        let ours = world.create(&json!({ "processor": "planner", "task_ids": ["t4"] })).await.is(202).body["job_id"].as_str().unwrap().to_owned();
+        world.end_task(&ours, "task-t4", "failed", Some("server_error")).await;
+        world.sql("UPDATE tasks SET status = 'failed'").await;
+        let wish = json!({ "reprocess_failed": { "backlog": { "agent_type": "planner", "repo": "acme/app" } } });
+        let old = json!({ "reprocess_failed": { "backlog": { "agent_type": "planner" }, "older_than": "1d" } });
+        world.create(&old).await.refuses(422, "nothing-to-retry");
+        let answer = world.create(&wish).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["task-t1", "task-t2"]);
+        assert_eq!((&answer.body["job"]["kind"], &answer.body["job"]["processor"]["name"]), (&json!("reprocess_failed"), &json!("planner")));
+        world.create(&wish).await.refuses(422, "nothing-to-retry");
+        let all = ["t1", "t2", "t3", "t4"].map(str::to_owned);
+        let found = world.store.backlog_by_id(&all).await.unwrap();
+        let statuses: Vec<_> = found.iter().map(|(_, status)| status.as_str()).collect();
+        assert_eq!(statuses, ["batched", "batched", "failed", "failed"]);
+        // One that our job has failed is ours again, and is found by its reason.
+        let answer = world.create(&json!({ "reprocess_failed": { "error_class": "server_error" } })).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["task-t4"]);
+    }
+
+    async fn a_failed_task_that_the_runner_takes_meanwhile_is_not_claimed(world: World) {
+        world.backlog(&[("t1", "acme/app", "planner")]).await;
+        world.sql("UPDATE tasks SET status = 'failed'").await;
+        let asked = serde_json::from_value(json!({ "reprocess_failed": { "backlog": { "agent_type": "planner" } } })).unwrap();
+        let wish = reception::Wish::of(&world.store, &asked).await.unwrap();
+        let prepared = wish.prepare(&world.store, &crate::harness::house()).await.unwrap();
+        world.sql("UPDATE tasks SET status = 'running'").await;
+        assert!(prepared.intake.accept(&world.store, &prepared.request).await.is_err());
+        let found = world.store.backlog_by_id(&["t1".to_owned()]).await.unwrap();
+        assert_eq!(found[0].1, "running");
+    }
+
+    async fn a_selection_that_says_nothing_or_too_much_is_refused(world: World) {
+        for (reprocess, pointer) in [
+            (json!({}), "job"),
+            (json!({ "job": "0", "backlog": {} }), "backlog"),
+            (json!({ "job": "0", "limit": 1 }), "limit"),
+            (json!({ "backlog": {}, "limit": 1 }), "limit"),
+            (json!({ "backlog": {}, "error_class": "auth" }), "error_class"),
+            (json!({ "error_class": "auth", "limit": 0 }), "limit"),
+            (json!({ "backlog": { "limit": 10_001 } }), "backlog/limit"),
+        ] {
+            let refused = world.create(&json!({ "reprocess_failed": reprocess })).await.refuses(422, "invalid-request");
+            assert_eq!(refused.pointers(), [format!("#/reprocess_failed/{pointer}")]);
+        }
+        // The backlog has no processor, where no agent is named.
+        world.backlog(&[("t1", "acme/app", "planner")]).await;
+        world.sql("UPDATE tasks SET status = 'failed'").await;
+        let refused = world.create(&json!({ "reprocess_failed": { "backlog": {} } })).await.refuses(422, "invalid-request");
+        assert_eq!(refused.pointers(), ["#/processor"]);
+    }
 }

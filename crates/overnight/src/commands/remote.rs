@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api_types::{Cancelled, CreateJob, Created, Job, JobList, ListJobs, ReadResults, Reprocess, Weighed};
+use api_types::{Cancelled, CreateJob, Created, Job, JobList, ListJobs, ReadResults, Weighed};
 use chrono::TimeDelta;
 use domain::JobOutcome;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cli::{BatchCommand, CollectArgs, CollectFormat, RetryArgs, SubmitArgs};
+use crate::commands::{retry, submit};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, count, table};
@@ -29,8 +30,8 @@ pub(crate) async fn batch(
     output: &Output,
 ) -> Result<Exit, Trouble> {
     match command {
-        BatchCommand::Submit(arguments) => submit(server, &arguments, output).await,
-        BatchCommand::Retry(arguments) => retry(server, &arguments, output).await,
+        BatchCommand::Submit(arguments) => ask(server, &arguments, output).await,
+        BatchCommand::Retry(arguments) => ask_again(server, &arguments, output).await,
         BatchCommand::Status { job, exit_status } => {
             let job = one(server, &job).await?;
             show(&job, output)?;
@@ -63,7 +64,8 @@ async fn one(server: &Server, job: &str) -> Result<Job, Trouble> {
     server.get(&format!("/api/batch/{job}"), &()).await
 }
 
-async fn submit(server: &Server, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
+async fn ask(server: &Server, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
+    submit::not_a_retry(&arguments.kind)?;
     if !arguments.files.is_empty() {
         return Err(Trouble::usage("a server is sent no files of this machine")
             .fix("name backlog tasks with --task-ids, or unset OVERNIGHT_URL"));
@@ -81,18 +83,8 @@ async fn submit(server: &Server, arguments: &SubmitArgs, output: &Output) -> Res
     create(server, &wish, arguments.wait, output).await
 }
 
-async fn retry(server: &Server, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
-    let wish = CreateJob {
-        reprocess_failed: Some(Reprocess {
-            job: arguments.job.clone(),
-            error_class: arguments.class.clone(),
-            older_than: arguments.older_than.map(|age| format!("{}s", age.as_secs())),
-        }),
-        tonight: arguments.tonight,
-        dry_run: arguments.dry_run,
-        ..CreateJob::default()
-    };
-    create(server, &wish, arguments.wait, output).await
+async fn ask_again(server: &Server, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
+    create(server, &retry::asked(arguments), arguments.wait, output).await
 }
 
 async fn create(server: &Server, wish: &CreateJob, wait_for: bool, output: &Output) -> Result<Exit, Trouble> {

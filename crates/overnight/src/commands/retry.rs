@@ -1,11 +1,7 @@
-//! `overnight batch retry`: tasks of a job that ended badly go again, as a job of their own.
+//! `overnight batch retry`: tasks that ended badly go again, as a job of their own.
 
-use std::time::Duration;
-
-use chrono::TimeDelta;
-use domain::{ErrorClass, JobId, Kind, Time};
-use reception::{Wish, Work};
-use store::{Origin, RetryFilter};
+use api_types::{CreateJob, Filter, Reprocess};
+use reception::Wish;
 
 use crate::cli::RetryArgs;
 use crate::commands::submit::{accept_and_drive, dry_run, leave_out, wrong_of};
@@ -16,21 +12,21 @@ use crate::select;
 use crate::world::{Desk, house};
 
 pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
-    let class = arguments.class.as_deref().map(class).transpose()?;
     let desk = if arguments.dry_run {
         Desk::open(config, "batch retry").await?
     } else {
         Desk::open_to_write(config, "batch retry").await?
     };
-    let job = select::job_to_drive(config, &desk.store, &arguments.job).await?;
-    let now = desk.store.clock().now();
-    let before = arguments.older_than.map(|age| ago(now, age)).transpose()?;
-    let wish = wish(job, RetryFilter { class, before }, arguments.tonight);
+    let mut asked = asked(arguments);
+    if let (Some(job), Some(reprocess)) = (&arguments.job, &mut asked.reprocess_failed) {
+        reprocess.job = Some(select::job_to_drive(config, &desk.store, job).await?.to_string());
+    }
+    let wish = Wish::of(&desk.store, &asked).await?;
     let prepared = wish.prepare(&desk.store, &house(config)?).await?;
     leave_out(&wrong_of(&prepared.intake), false, output)?;
     if let Some(left_out) = prepared.left_out.filter(|_| !output.is_json()) {
         let taken = counted(prepared.intake.estimate.requests, "task", "tasks");
-        output.note(&format!("{taken} of job {job} taken up again; left out: {left_out}"));
+        output.note(&format!("{}: {taken} taken up again; left out: {left_out}", prepared.request.label));
     }
     if arguments.dry_run {
         dry_run(config, &prepared.request, &prepared.intake, output);
@@ -39,28 +35,25 @@ pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output)
     accept_and_drive(config, desk, &prepared.request, &prepared.intake, arguments.wait, output).await
 }
 
-fn wish(job: JobId, filter: RetryFilter, tonight: bool) -> Wish {
-    Wish {
-        kind: Kind::ReprocessFailed,
-        processor: None,
-        model: None,
-        work: Work::Failed { job, filter },
-        tonight,
-        again: false,
-        priority: None,
-        origin: Origin::default(),
+/// What is asked for, in the words of the API.
+pub(crate) fn asked(arguments: &RetryArgs) -> CreateJob {
+    let backlog = arguments.backlog.then(|| Filter {
+        repo: arguments.repo.clone(),
+        agent_type: arguments.agent.clone(),
+        limit: arguments.limit,
+    });
+    CreateJob {
+        processor: arguments.processor.clone(),
+        model: arguments.model.clone(),
+        reprocess_failed: Some(Reprocess {
+            job: arguments.job.clone(),
+            error_class: arguments.class.clone(),
+            older_than: arguments.older_than.map(|age| format!("{}s", age.as_secs())),
+            limit: arguments.limit.filter(|_| backlog.is_none()),
+            backlog,
+        }),
+        tonight: arguments.tonight,
+        dry_run: arguments.dry_run,
+        ..CreateJob::default()
     }
-}
-
-fn class(word: &str) -> Result<ErrorClass, Trouble> {
-    word.parse().map_err(|_| {
-        let all: Vec<_> = ErrorClass::ALL.iter().map(|class| class.label()).collect();
-        Trouble::usage(format!("{word:?} is not an error class"))
-            .fix(format!("take one of {}", all.join(", ")))
-    })
-}
-
-fn ago(now: Time, age: Duration) -> Result<Time, Trouble> {
-    let before = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
-    before.ok_or_else(|| Trouble::usage("--older-than reaches back before time").fix("take fewer days"))
 }

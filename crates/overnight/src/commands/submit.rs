@@ -20,6 +20,7 @@ use crate::world::{Desk, World, hold, reach_first};
 pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
     let processor = select::processor(config, &arguments.processor, arguments.model.as_deref())?;
     let kind = Kind::parse(&arguments.kind).ok_or_else(|| unknown_kind(&arguments.kind))?;
+    not_a_retry(&arguments.kind)?;
     // Files are looked at before the database is: a typing error shall not make a data folder.
     let files = if arguments.task_ids.is_empty() { source::expand(&arguments.files)? } else { Vec::new() };
     let desk = if arguments.dry_run {
@@ -48,6 +49,16 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     }
     let exit = accept_and_drive(config, desk, &request, &checked, arguments.wait, output).await?;
     Ok(if exit == Exit::Success && !wrong.is_empty() { Exit::JobWithErrors } else { exit })
+}
+
+/// What has failed is found by the database, and not by files or ids.
+pub(crate) fn not_a_retry(kind: &str) -> Result<(), Trouble> {
+    if kind != Kind::ReprocessFailed.as_str() {
+        return Ok(());
+    }
+    Err(Trouble::usage("tasks that failed are taken up by batch retry")
+        .why("they keep the records that they were given, and a processor")
+        .fix("overnight batch retry JOB; of all jobs by --class or --older-than; the platform's own with --backlog"))
 }
 
 fn unknown_kind(kind: &str) -> Trouble {

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use ::source::{Checker, Invalid, Record};
-use ::store::{KeptTask, RecordRow, Store};
+use ::store::{BacklogTask, Claim, KeptTask, RecordRow, Store, Was};
+use domain::TaskId;
 use processor::Processor;
 
 use super::{IntakeError, PART, Request, Source};
@@ -19,7 +20,7 @@ pub(crate) struct Item {
     pub(crate) sha256: String,
     pub(crate) payload: String,
     pub(crate) record: Option<RecordRow>,
-    pub(crate) backlog: Option<String>,
+    pub(crate) backlog: Option<Claim>,
 }
 
 /// An item and what its request weighs.
@@ -104,8 +105,26 @@ impl Item {
     }
 }
 
-/// Tasks of another job, fetched for a part.
-struct Kept(HashMap<i64, KeptTask>);
+impl Item {
+    /// A task of the backlog: the platform's id is its identity; two tasks about one issue are two tasks.
+    fn of_backlog(place: u32, task: &BacklogTask, was: Was) -> Result<Self, Invalid> {
+        let label = format!("backlog task {}", task.id);
+        let record = Record::from_text(&label, &task.payload)?;
+        Ok(Self {
+            place,
+            label,
+            key: format!("task:{}", task.id),
+            custom_id: format!("task-{}", task.id),
+            sha256: record.sha256,
+            payload: record.payload,
+            record: None,
+            backlog: Some(Claim { id: task.id.clone(), was }),
+        })
+    }
+}
+
+/// Tasks of other jobs, fetched for a part.
+struct Kept(HashMap<TaskId, KeptTask>);
 
 impl Kept {
     async fn load(
@@ -113,10 +132,10 @@ impl Kept {
         source: &Source,
         places: impl Iterator<Item = usize>,
     ) -> Result<Self, IntakeError> {
-        let Source::Kept { job, seqs } = source else { return Ok(Self(HashMap::new())) };
-        let seqs: Vec<i64> = places.map(|place| seqs[place]).collect();
-        let tasks = store.kept_tasks(*job, &seqs).await?;
-        Ok(Self(tasks.into_iter().map(|task| (task.seq, task)).collect()))
+        let Source::Kept(ids) = source else { return Ok(Self(HashMap::new())) };
+        let ids: Vec<TaskId> = places.map(|place| ids[place]).collect();
+        let tasks = store.kept_tasks(&ids).await?;
+        Ok(Self(tasks.into_iter().map(|task| (task.id, task)).collect()))
     }
 }
 
@@ -127,36 +146,22 @@ fn read_item(source: &Source, at: usize, kept: &Kept) -> Result<Item, Invalid> {
             let record = ::source::read(&files[at])?;
             Ok(Item::of_issue(place, record.path.clone(), record))
         }
-        Source::Backlog(tasks) => {
-            let task = &tasks[at];
-            let label = format!("backlog task {}", task.id);
-            let record = Record::from_text(&label, &task.payload)?;
-            Ok(Item {
-                place,
-                label,
-                // The platform's id is the identity: two tasks about one issue are two tasks.
-                key: format!("task:{}", task.id),
-                custom_id: format!("task-{}", task.id),
-                sha256: record.sha256,
-                payload: record.payload,
-                record: None,
-                backlog: Some(task.id.clone()),
-            })
-        }
+        Source::Backlog(tasks) => Item::of_backlog(place, &tasks[at], Was::Pending),
+        Source::Failed(tasks) => Item::of_backlog(place, &tasks[at].0, Was::Failed(tasks[at].1)),
         Source::Inline(records) => records[at].item(at, place),
-        Source::Kept { job, seqs } => match kept.0.get(&seqs[at]) {
+        Source::Kept(ids) => match kept.0.get(&ids[at]) {
             Some(task) => Ok(Item {
                 place,
-                label: format!("task {} of job {job}", task.custom_id),
+                label: format!("task {} of job {}", task.custom_id, task.job),
                 key: task.record_key.clone(),
                 custom_id: task.custom_id.clone(),
                 sha256: task.record_sha256.clone(),
                 payload: task.payload.clone(),
                 record: None,
-                backlog: task.task_id.clone(),
+                backlog: task.task_id.clone().map(|id| Claim { id, was: Was::Failed(Some(task.job)) }),
             }),
             None => Err(Invalid {
-                path: format!("task {} of job {job}", seqs[at]),
+                path: format!("task {}", ids[at]),
                 line: None,
                 what: "the text of its record is not kept any more".to_owned(),
                 fix: "submit the record anew".to_owned(),

@@ -34,13 +34,10 @@ pub enum Source {
     Backlog(Arc<[BacklogTask]>),
     /// Records that came with the wish.
     Inline(Arc<[InlineRecord]>),
-    /// Tasks of another job, by their places in it, with the texts that they were given then.
-    Kept {
-        /// The job.
-        job: JobId,
-        /// The places.
-        seqs: Arc<[i64]>,
-    },
+    /// Tasks of the backlog that the platform has down as failed, with the job that had them before.
+    Failed(Arc<[(BacklogTask, Option<JobId>)]>),
+    /// Tasks of other jobs, with the texts that they were given then.
+    Kept(Arc<[TaskId]>),
 }
 
 impl Source {
@@ -49,7 +46,8 @@ impl Source {
             Self::Files(files) => files.len(),
             Self::Backlog(tasks) => tasks.len(),
             Self::Inline(records) => records.len(),
-            Self::Kept { seqs, .. } => seqs.len(),
+            Self::Failed(tasks) => tasks.len(),
+            Self::Kept(tasks) => tasks.len(),
         }
     }
 }
@@ -245,7 +243,7 @@ impl Intake {
                     custom_id: item.custom_id,
                     record_key: item.key,
                     record_sha256: item.sha256.clone(),
-                    task_id: item.backlog,
+                    backlog: item.backlog,
                     input_tokens: selected.input_tokens,
                 });
                 match item.record {

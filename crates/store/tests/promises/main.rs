@@ -11,8 +11,8 @@ use domain::{
     decide_job,
 };
 use store::{
-    Accepted, Backlog, BacklogTask, Commit, DueOrder, EventPlace, Find, NewJob, NewTask, PlanChunk,
-    PlannedBatch, PlannedLine, RecordRow, Release, SettleRules, SettledLine, Store, Usage,
+    Accepted, Backlog, BacklogTask, Claim, Commit, DueOrder, EventPlace, Find, NewJob, NewTask, PlanChunk,
+    PlannedBatch, PlannedLine, RecordRow, Release, SettleRules, SettledLine, Store, Usage, Was,
 };
 
 use database::Fresh;
@@ -113,7 +113,7 @@ async fn accept(store: &Store, job: NewJob, numbers: impl Iterator<Item = i64>) 
         custom_id: record.custom_id.clone(),
         record_key: record.key.clone(),
         record_sha256: record.sha256.clone(),
-        task_id: None,
+        backlog: None,
         input_tokens: 1,
     };
     let tasks = records.iter().map(task).collect();
@@ -407,7 +407,7 @@ async fn a_backlog_task_is_claimed_once(database: Fresh) {
         custom_id: "task-1".to_owned(),
         record_key: "task:1".to_owned(),
         record_sha256: "x".to_owned(),
-        task_id: Some("1".to_owned()),
+        backlog: Some(Claim { id: "1".to_owned(), was: Was::Pending }),
         input_tokens: 1,
     };
     let first = store.accept(new_job(&store)).add(vec![], vec![new_task()], vec![]).await.unwrap();

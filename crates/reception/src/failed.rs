@@ -1,0 +1,182 @@
+//! Work that has failed before: of one job, of all jobs by reason and age, or the platform's own.
+//!
+//! One job has one processor and one model. What is taken up of a job keeps its own; of all jobs it must be of
+//! one, and a wish may name which.
+
+use std::fmt;
+
+use domain::{JobId, TaskTally, Time};
+use processor::{Definition, Processor};
+use serde::Serialize;
+use store::{JobRow, RetryFilter, RetryScope, Store};
+
+use crate::wish::{Found, whose};
+use crate::{House, MOST_NAMED, Refusal, Source, Wish};
+
+/// Which tasks that failed, expired or went missing.
+#[derive(Clone, Debug)]
+pub enum Failed {
+    /// Of a job.
+    Of {
+        /// The job.
+        job: JobId,
+        /// Which of them.
+        filter: RetryFilter,
+    },
+    /// Of all jobs, the oldest first; none that a later job has taken up.
+    Anywhere {
+        /// Which of them.
+        filter: RetryFilter,
+        /// This many, at most.
+        limit: u64,
+    },
+    /// Tasks of the backlog that the platform has down as failed, and no job of ours has failed.
+    Backlog {
+        /// Only of this repository.
+        repo: Option<String>,
+        /// Only for this agent.
+        agent: Option<String>,
+        /// Only those that were written last before this.
+        before: Option<Time>,
+        /// This many, at most.
+        limit: u64,
+    },
+}
+
+/// Tasks that are not taken up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Answered.
+    pub succeeded: u64,
+    /// Still at work.
+    pub live: u64,
+    /// Cancelled by a person.
+    pub cancelled: u64,
+    /// Ended badly, and the filter or the platform excludes them.
+    pub excluded: u64,
+    /// Asked for, and beyond the limit.
+    pub beyond_limit: u64,
+}
+
+impl LeftOut {
+    fn of(tally: &TaskTally, taken: usize) -> Self {
+        let ended_badly = tally.failed + tally.expired + tally.missing;
+        Self {
+            succeeded: tally.succeeded,
+            live: tally.pending + tally.submitted,
+            cancelled: tally.cancelled,
+            excluded: ended_badly.saturating_sub(whole(taken)),
+            beyond_limit: 0,
+        }
+    }
+
+    fn beyond(all: u64, taken: usize) -> Self {
+        Self { beyond_limit: all.saturating_sub(whole(taken)), ..Self::default() }
+    }
+}
+
+fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.beyond_limit > 0 {
+            return write!(f, "{} beyond the limit", self.beyond_limit);
+        }
+        write!(
+            f,
+            "{} succeeded, {} at work, {} cancelled, {} not asked for or taken by the platform",
+            self.succeeded, self.live, self.cancelled, self.excluded
+        )
+    }
+}
+
+impl Failed {
+    /// What can be said without looking anything up.
+    pub(crate) fn check(&self, wish: &Wish) -> Result<(), Refusal> {
+        let (field, limit) = match self {
+            Self::Of { .. } => {
+                for (field, given) in [("processor", &wish.processor), ("model", &wish.model)] {
+                    if given.is_some() {
+                        let what = format!("a retry keeps the {field} of its job");
+                        return Err(Refusal::field(field, what, "leave it out"));
+                    }
+                }
+                return Ok(());
+            }
+            Self::Anywhere { limit, .. } => ("reprocess_failed/limit", *limit),
+            Self::Backlog { limit, .. } => ("reprocess_failed/backlog/limit", *limit),
+        };
+        if (1..=whole(MOST_NAMED)).contains(&limit) {
+            return Ok(());
+        }
+        Err(Refusal::field(field, limit.to_string(), format!("take 1 to {MOST_NAMED}")))
+    }
+
+    pub(crate) async fn find(&self, store: &Store, house: &House, wish: &Wish) -> Result<Found, Refusal> {
+        match self {
+            Self::Of { job, filter } => of_job(store, *job, *filter).await,
+            Self::Anywhere { filter, limit } => anywhere(store, house, wish, *filter, *limit).await,
+            Self::Backlog { repo, agent, before, limit } => {
+                let before = before.unwrap_or_else(|| store.clock().now());
+                let of = |word: &Option<String>| word.clone().unwrap_or_default();
+                let (tasks, all) = store.failed_backlog(&of(repo), &of(agent), before, *limit).await?;
+                if tasks.is_empty() {
+                    return Err(Refusal::NothingFailed);
+                }
+                let left_out = Some(LeftOut::beyond(all, tasks.len()));
+                let label = format!("failed backlog of {}", whose(repo, agent));
+                let found = Found::new(Source::Failed(tasks.into()), label, wish.processor(house)?);
+                Ok(Found { left_out, ..found })
+            }
+        }
+    }
+}
+
+async fn of_job(store: &Store, job: JobId, filter: RetryFilter) -> Result<Found, Refusal> {
+    let parent = store.job(job).await?;
+    let tasks = store.retry_tasks(job, filter).await?;
+    let left_out = LeftOut::of(&store.task_tally(job).await?, tasks.len());
+    if tasks.is_empty() {
+        return Err(Refusal::NothingToRetry { job, left_out });
+    }
+    let label = format!("failed tasks of job {job}");
+    let found = Found::new(Source::Kept(tasks.into()), label, as_it_was(&parent)?);
+    Ok(Found { left_out: Some(left_out), parent: Some(job), ..found })
+}
+
+async fn anywhere(
+    store: &Store,
+    house: &House,
+    wish: &Wish,
+    filter: RetryFilter,
+    limit: u64,
+) -> Result<Found, Refusal> {
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (processor, model) = (word(&wish.processor), word(&wish.model));
+    let scope = RetryScope { provider: &house.provider, processor: &processor, model: &model };
+    let groups = store.retry_groups(scope, filter).await?;
+    if groups.len() > 1 {
+        return Err(Refusal::SeveralProcessors { groups });
+    }
+    let all = groups.first().map_or(0, |group| group.count);
+    let (tasks, mut jobs): (Vec<_>, Vec<_>) =
+        store.retry_anywhere(scope, filter, limit).await?.into_iter().unzip();
+    // Ids rise with time: of several versions of the processor the newest job's is taken.
+    jobs.sort_unstable();
+    jobs.dedup();
+    let Some(newest) = jobs.last() else { return Err(Refusal::NothingFailed) };
+    let processor = as_it_was(&store.job(*newest).await?)?;
+    let left_out = Some(LeftOut::beyond(all, tasks.len()));
+    let label = format!("failed tasks of {} jobs", jobs.len());
+    let parent = (jobs.len() == 1).then_some(*newest);
+    Ok(Found { left_out, parent, ..Found::new(Source::Kept(tasks.into()), label, processor) })
+}
+
+/// The processor of a job as it was when the job was accepted.
+fn as_it_was(parent: &JobRow) -> Result<Processor, Refusal> {
+    let wrong = |source| Refusal::Processor { name: parent.processor.clone(), source: Box::new(source) };
+    let definition = Definition::from_json(&parent.definition, &parent.processor).map_err(wrong)?;
+    Processor::new(definition, Some(&parent.model)).map_err(wrong)
+}
