@@ -81,7 +81,8 @@ impl Desk {
     }
 }
 
-async fn open_store(config: &Config, migrate: bool) -> Result<Store, Trouble> {
+/// Opens the database, as it is now.
+pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Store, Trouble> {
     if let Some(folder) =
         config.database_path().and_then(|path| path.parent()).filter(|f| !f.as_os_str().is_empty())
     {

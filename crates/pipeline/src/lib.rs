@@ -44,6 +44,7 @@ pub use engine::Engine;
 pub use failure::Failure;
 pub use inbox::read_inbox;
 pub use night::Night;
+pub use notify::EVENT_MEMORY;
 pub use outside::ping;
 pub use preview::{Preview, PreviewRow};
 pub use resolve::resolve;

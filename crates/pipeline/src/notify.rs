@@ -1,9 +1,13 @@
 //! Notify: publishes what outsiders hear, at least once, each event under the id that it will always have.
 //!
 //! One process at a time does it, to save work; where two overlap, consumers hear an event twice.
+//!
+//! The queue of the agent runner holds what the runner has yet to hear. Where that queue is gone, deleted or
+//! with all that the broker ever knew, its events are published again before it is made: the database remembers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use domain::EventType;
 use queue::{EventMessage, Events};
 use serde_json::{Value, json};
@@ -25,23 +29,32 @@ const LEASE: Duration = Duration::from_secs(15);
 const IDLE: Duration = Duration::from_millis(500);
 /// How long to wait after a failure.
 const REST: Duration = Duration::from_secs(2);
+/// How often the queue of the agent runner is looked for while nothing is published.
+const LOOK: Duration = Duration::from_secs(5);
+/// How far back events are published again that a lost queue may have held: longer than a batch takes. A
+/// runner that was away for longer finds the outcomes in the backlog.
+pub const EVENT_MEMORY: TimeDelta = TimeDelta::hours(48);
 /// The name of the lease.
 const NAME: &str = "events";
 
 /// Publishes events until `stop`.
 pub(crate) async fn run(context: Context, events: Events, stop: CancellationToken) {
-    let holder = context.clock().new_id();
+    let (holder, mut looked) = (context.clock().new_id(), None);
     loop {
         let pause = match context.store.take_lease(NAME, holder, LEASE).await {
-            Ok(true) => match page(&context, &events).await {
+            Ok(true) => match publish(&context, &events, &mut looked).await {
                 Ok(0) => IDLE,
                 Ok(_) => Duration::ZERO,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "events could not be published; they wait");
+                    looked = None;
                     REST
                 }
             },
-            Ok(false) => LEASE / 3,
+            Ok(false) => {
+                looked = None;
+                LEASE / 3
+            }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "events can't be seen");
                 REST
@@ -53,6 +66,30 @@ pub(crate) async fn run(context: Context, events: Events, stop: CancellationToke
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Publishes the next page to a queue that is there; answers how many events the broker took.
+async fn publish(context: &Context, events: &Events, looked: &mut Option<Instant>) -> Result<usize, Failure> {
+    if looked.is_none_or(|at| at.elapsed() >= LOOK) {
+        remind(context, events).await?;
+        *looked = Some(Instant::now());
+    }
+    page(context, events).await
+}
+
+/// Makes the queue of the agent runner where it is gone, once its events are to be published again. In this
+/// order: a process that dies in between finds the queue missing, and does both.
+async fn remind(context: &Context, events: &Events) -> Result<(), Failure> {
+    if kept(events).await? {
+        return Ok(());
+    }
+    let again = context.store.publish_again(EVENT_MEMORY).await?;
+    tracing::warn!(events = again, "the queue of the agent runner was gone; its events are published again");
+    events.keep().await.map_err(|error| Failure::Fault(error.to_string()))
+}
+
+async fn kept(events: &Events) -> Result<bool, Failure> {
+    events.are_kept().await.map_err(|error| Failure::Fault(format!("the agent runner's queue: {error}")))
 }
 
 /// Publishes the next page; answers how many events the broker took.
@@ -77,6 +114,10 @@ async fn page(context: &Context, events: &Events) -> Result<usize, Failure> {
             Ok(()) => published.push(row.id),
             Err(error) => refused = Some(error),
         }
+    }
+    // A queue that was lost before this look has lost them, too.
+    if !kept(events).await? {
+        return Err(Failure::Fault("the agent runner's queue is gone; it is made again".to_owned()));
     }
     context.store.mark_published(&published).await?;
     match refused {

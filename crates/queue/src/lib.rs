@@ -24,7 +24,7 @@ pub use options::{Options, PREFIX};
 
 /// What must exist at a broker before a process connects to it.
 pub mod topology {
-    pub use crate::amqp::declare::{apply, check, delete};
+    pub use crate::amqp::declare::{apply, check, delete, keeps_events};
 }
 
 /// Where messages go.

@@ -1,5 +1,6 @@
 //! Events: written in the transaction that causes them, read in order.
 
+use chrono::TimeDelta;
 use crash::Step;
 use domain::{CommandId, Event, EventId, EventType, JobId, Stream, Time};
 use sea_orm::DatabaseTransaction;
@@ -122,6 +123,19 @@ impl Store {
             sql.time(self.clock.now()).ids(ids).then(")").run(&self.connection).await?;
         }
         Ok(())
+    }
+}
+
+impl Store {
+    /// Has the events published once more that were published in the last `back`: whoever kept them has lost
+    /// them. Answers how many.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn publish_again(&self, back: TimeDelta) -> Result<u64, StoreError> {
+        let since = self.clock.now().checked_sub_signed(back).unwrap_or(Time::MIN_UTC);
+        let text = "UPDATE events SET published_at = NULL WHERE published_at >= $1";
+        self.sql("publish_again", text).time(since).run(&self.connection).await
     }
 }
 

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::{Overnight, Postgres, free_port, postgres_blocking};
+use crate::{Broker, Overnight, Postgres, Server, free_port, postgres_blocking};
 
 /// Where the broker is, if the environment doesn't say.
 const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
@@ -27,8 +27,17 @@ pub struct Fleet {
     processes: BTreeMap<String, Child>,
     pub(crate) runtime: Runtime,
     connection: DatabaseConnection,
-    // Dropped last: the processes use it.
+    // Dropped last, in this order: the processes use them.
     database: Postgres,
+    private: Option<Private>,
+}
+
+/// Services of a fleet's own, that may be taken from it.
+pub struct Private {
+    /// The database server.
+    pub server: Server,
+    /// The broker.
+    pub broker: Broker,
 }
 
 impl Fleet {
@@ -38,8 +47,21 @@ impl Fleet {
     /// Where there is no database server or no broker.
     #[must_use]
     pub fn new(home: Overnight) -> Self {
-        let database = postgres_blocking();
         let broker = std::env::var(VARIABLE).unwrap_or_else(|_| BROKER.to_owned());
+        Self::on(home, postgres_blocking(), broker, None)
+    }
+
+    /// The same on a database server and a broker of its own.
+    ///
+    /// # Panics
+    /// Where PostgreSQL or RabbitMQ isn't installed.
+    #[must_use]
+    pub fn private(home: Overnight) -> Self {
+        let private = Private { server: Server::start(), broker: Broker::start() };
+        Self::on(home, private.server.database(), private.broker.url(), Some(private))
+    }
+
+    fn on(home: Overnight, database: Postgres, broker: String, private: Option<Private>) -> Self {
         let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
         let home = home
             .with("DATABASE_URL", database.url())
@@ -53,7 +75,16 @@ impl Fleet {
         let _ = home.run(&["topology", "apply"]).exits(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = runtime.block_on(sea_orm::Database::connect(database.url())).expect("it opens");
-        Self { home, prefix, broker, processes: BTreeMap::new(), runtime, connection, database }
+        Self {
+            home,
+            prefix,
+            broker,
+            processes: BTreeMap::new(),
+            runtime,
+            connection,
+            database,
+            private,
+        }
     }
 
     /// Starts a role under a name, such as `submitter` under `submitter-2`; answers what it says of itself.
@@ -96,6 +127,14 @@ impl Fleet {
         let pid = process.id().to_string();
         std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         process.wait().expect("it ends").code()
+    }
+
+    /// The services of its own.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn services(&mut self) -> &mut Private {
+        self.private.as_mut().expect("a fleet with services of its own")
     }
 
     /// Deletes a queue of the broker under those that listen to it.

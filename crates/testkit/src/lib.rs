@@ -13,6 +13,7 @@ mod memory;
 mod postgres;
 mod records;
 mod relay;
+mod server;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use memory::{Peak, watch_memory};
 pub use postgres::{Postgres, postgres_blocking};
 pub use records::write_records;
 pub use relay::{Loss, Relay};
+pub use server::Server;
 
 /// The binary with a data folder and an environment of its own.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ const VARIABLE: &str = "TEST_POSTGRES_URL";
 pub struct Postgres {
     name: String,
     url: String,
+    server: String,
 }
 
 impl Postgres {
@@ -19,10 +20,15 @@ impl Postgres {
     /// # Panics
     /// Where there is no server: what to do is said.
     pub async fn fresh() -> Self {
+        Self::fresh_on(&server()).await
+    }
+
+    /// Makes one on this server.
+    pub(crate) async fn fresh_on(server: &str) -> Self {
         let name = format!("overnight_test_{}", uuid::Uuid::new_v4().simple());
-        on_server(&format!("CREATE DATABASE {name}")).await;
-        let url = format!("{}/{name}", server());
-        Self { name, url }
+        on_server(server, &format!("CREATE DATABASE {name}")).await;
+        let url = format!("{server}/{name}");
+        Self { name, url, server: server.to_owned() }
     }
 
     /// Lets nobody in any more, and puts out who is in; or lets them in again.
@@ -55,10 +61,11 @@ pub fn postgres_blocking() -> Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let server = self.server.clone();
         // A thread and a runtime of its own: a test may end anywhere.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(on_server(&sql));
+            runtime.expect("a runtime").block_on(on_server(&server, &sql));
         });
         if dropped.join().is_err() {
             eprintln!("the database {} stays behind", self.name);
@@ -70,8 +77,7 @@ fn server() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| SERVER.to_owned())
 }
 
-async fn on_server(sql: &str) {
-    let server = server();
+async fn on_server(server: &str, sql: &str) {
     let mut options = ConnectOptions::new(format!("{server}/postgres"));
     options.max_connections(1).sqlx_logging(false);
     let connection = Database::connect(options).await.unwrap_or_else(|error| {

@@ -1,12 +1,32 @@
 //! `overnight topology`: the broker's exchanges and queues.
 
+use pipeline::EVENT_MEMORY;
 use serde_json::json;
 
 use crate::cli::TopologyCommand;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
-use crate::world::broker_trouble;
+use crate::world::{broker_trouble, open_store};
+
+/// Where the agent runner's queue is gone, the events that it may have held are published again.
+async fn remind(config: &Config, output: &Output) -> Result<(), Trouble> {
+    let kept = queue::topology::keeps_events(&config.queue_url, &config.queue_prefix).await;
+    if kept.map_err(|error| broker_trouble(&error))? {
+        return Ok(());
+    }
+    match open_store(config, false).await {
+        Ok(store) => {
+            let again = store.publish_again(EVENT_MEMORY).await?;
+            if again > 0 {
+                output
+                    .note(&format!("the agent runner's queue was gone: {again} events are published again"));
+            }
+        }
+        Err(trouble) => output.note(&format!("no event is published again: {}", trouble.what)),
+    }
+    Ok(())
+}
 
 pub(crate) async fn run(
     config: &Config,
@@ -20,7 +40,10 @@ pub(crate) async fn run(
     }
     let (url, prefix) = (config.queue_url.as_str(), config.queue_prefix.as_str());
     let (result, done) = match command {
-        TopologyCommand::Apply => (queue::topology::apply(url, prefix).await, "are there"),
+        TopologyCommand::Apply => {
+            remind(config, output).await?;
+            (queue::topology::apply(url, prefix).await, "are there")
+        }
         TopologyCommand::Check => (queue::topology::check(url, prefix).await, "are there"),
         TopologyCommand::Delete => (queue::topology::delete(url, prefix).await, "are gone"),
     };

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::link::Link;
-use super::topology::Names;
+use super::topology::{Names, Part};
 use super::{broken, short};
 use crate::health::Way;
 use crate::{Options, QueueError};
@@ -30,7 +30,7 @@ const EXCHANGE: ExchangeDeclareOptions = ExchangeDeclareOptions {
 /// otherwise, with its name.
 pub async fn apply(url: &str, prefix: &str) -> Result<(), QueueError> {
     let (link, names, options) = connect(url, prefix).await?;
-    let applied = apply_on(&link, &names, &options).await;
+    let applied = apply_on(&link, &names, Part::All, &options).await;
     link.close().await;
     applied
 }
@@ -42,9 +42,29 @@ pub async fn apply(url: &str, prefix: &str) -> Result<(), QueueError> {
 /// A broker that doesn't answer; the first exchange or queue that is missing.
 pub async fn check(url: &str, prefix: &str) -> Result<(), QueueError> {
     let (link, names, options) = connect(url, prefix).await?;
-    let checked = check_on(&link, &names, &options).await;
+    let checked = check_on(&link, &names, Part::All, &options).await;
     link.close().await;
     checked
+}
+
+/// Whether the queue is there that keeps events for the agent runner. Where it isn't, events that were
+/// published may have been lost with it.
+///
+/// # Errors
+/// A broker that doesn't answer.
+pub async fn keeps_events(url: &str, prefix: &str) -> Result<bool, QueueError> {
+    let (link, names, options) = connect(url, prefix).await?;
+    let kept = keeps(&link, &names, &options).await;
+    link.close().await;
+    kept
+}
+
+pub(crate) async fn keeps(link: &Link, names: &Names, options: &Options) -> Result<bool, QueueError> {
+    match check_on(link, names, Part::Agent, options).await {
+        Ok(()) => Ok(true),
+        Err(QueueError::Missing { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes every exchange and queue, with all messages in them.
@@ -66,27 +86,37 @@ async fn connect(url: &str, prefix: &str) -> Result<(Link, Names, Options), Queu
 }
 
 /// Makes what is missing, on a channel of its own: the broker closes it at the first contradiction.
-pub(crate) async fn apply_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
-    bounded(options, async { apply_all(&link.channel().await?, names).await }).await
+pub(crate) async fn apply_on(
+    link: &Link,
+    names: &Names,
+    part: Part,
+    options: &Options,
+) -> Result<(), QueueError> {
+    bounded(options, async { apply_all(&link.channel().await?, names, part).await }).await
 }
 
-/// Looks for everything, on a channel of its own.
-pub(crate) async fn check_on(link: &Link, names: &Names, options: &Options) -> Result<(), QueueError> {
-    bounded(options, async { check_all(&link.channel().await?, names).await }).await
+/// Looks for all of a part, on a channel of its own.
+pub(crate) async fn check_on(
+    link: &Link,
+    names: &Names,
+    part: Part,
+    options: &Options,
+) -> Result<(), QueueError> {
+    bounded(options, async { check_all(&link.channel().await?, names, part).await }).await
 }
 
-async fn apply_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
+async fn apply_all(channel: &Channel, names: &Names, part: Part) -> Result<(), QueueError> {
     for exchange in names.exchanges() {
         let declared =
             channel.exchange_declare(short(&exchange.name)?, exchange.kind, EXCHANGE, FieldTable::default());
         declared.await.map_err(|error| said("exchange", &exchange.name, &error))?;
     }
-    for queue in names.queues() {
+    for queue in names.queues(part) {
         let options = QueueDeclareOptions::durable();
         let declared = channel.queue_declare(short(&queue.name)?, options, queue.arguments);
         declared.await.map_err(|error| said("queue", &queue.name, &error))?;
     }
-    for binding in names.bindings() {
+    for binding in names.bindings(part) {
         let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);
         let options = QueueBindOptions::default();
         let bound = channel.queue_bind(queue, exchange, short(&binding.key)?, options, FieldTable::default());
@@ -95,14 +125,14 @@ async fn apply_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
     Ok(())
 }
 
-async fn check_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
+async fn check_all(channel: &Channel, names: &Names, part: Part) -> Result<(), QueueError> {
     for exchange in names.exchanges() {
         let options = ExchangeDeclareOptions { passive: true, ..EXCHANGE };
         let found =
             channel.exchange_declare(short(&exchange.name)?, exchange.kind, options, FieldTable::default());
         found.await.map_err(|error| said("exchange", &exchange.name, &error))?;
     }
-    for queue in names.queues() {
+    for queue in names.queues(part) {
         depth(channel, &queue.name).await?;
     }
     Ok(())
@@ -116,7 +146,7 @@ pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<u32, QueueEr
 }
 
 async fn delete_all(channel: &Channel, names: &Names) -> Result<(), QueueError> {
-    for queue in names.queues() {
+    for queue in names.queues(Part::All) {
         let deleted = channel.queue_delete(short(&queue.name)?, QueueDeleteOptions::default());
         deleted.await.map_err(|error| said("queue", &queue.name, &error))?;
     }

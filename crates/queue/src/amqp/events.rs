@@ -4,7 +4,7 @@
 use domain::Time;
 use lapin::types::ShortString;
 
-use super::parcel::{Parcel, Post, headers, lasting};
+use super::parcel::{Ask, Parcel, Post, headers, lasting};
 use super::short;
 use crate::QueueError;
 
@@ -44,6 +44,23 @@ pub struct EventMessage {
 }
 
 impl Events {
+    /// Whether the queue is there that keeps events for the agent runner. Where it isn't, what it held is
+    /// gone, and what is published meanwhile may reach nobody.
+    ///
+    /// # Errors
+    /// There is no broker to ask.
+    pub async fn are_kept(&self) -> Result<bool, QueueError> {
+        self.post.ask(Ask::Keeps).await
+    }
+
+    /// Makes that queue. Called once it is settled that its events are published again.
+    ///
+    /// # Errors
+    /// There is no broker, or it doesn't obey.
+    pub async fn keep(&self) -> Result<(), QueueError> {
+        self.post.ask(Ask::Keep).await.map(|_| ())
+    }
+
     /// Publishes all at once and answers for each, in their order. Done means that every queue that is
     /// bound for it has it, and there may be none. All of them are in memory until then.
     pub async fn publish(&self, events: Vec<EventMessage>) -> Vec<Result<(), QueueError>> {

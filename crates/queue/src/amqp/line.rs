@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::declare;
 use super::link::Link;
-use super::topology::Names;
+use super::topology::{Names, Part};
 use crate::health::{Health, State, Way};
 use crate::{Options, QueueError};
 
@@ -61,7 +61,7 @@ impl Line {
             let (address, options) = (&self.broker.address, &self.broker.options);
             let error = match Link::open(address, options, self.way).await {
                 Ok(link) => {
-                    declare::check_on(&link, &self.broker.names, options).await?;
+                    declare::check_on(&link, &self.broker.names, Part::All, options).await?;
                     self.pauses = pauses();
                     return Ok(link);
                 }
@@ -95,15 +95,16 @@ impl Line {
 
     /// Unlike the first connection it makes what is missing: this process has seen the topology, so it was
     /// wiped or deleted under us at night, and waiting for a person would cost the night. It is what the
-    /// command would have made, and made twice it is the same.
+    /// command would have made, and made twice it is the same. The agent's queue is for the publisher of
+    /// events to make: what it held is gone, and has to be published again.
     async fn rebuild_once(&self) -> Result<Link, QueueError> {
         let Broker { address, names, options, .. } = &*self.broker;
         let link = Link::open(address, options, self.way).await?;
-        match declare::check_on(&link, names, options).await {
+        match declare::check_on(&link, names, Part::Work, options).await {
             Ok(()) => {}
             Err(QueueError::Missing { what }) => {
                 tracing::warn!(what, "the broker lost its topology; it is declared again");
-                declare::apply_on(&link, names, options).await?;
+                declare::apply_on(&link, names, Part::Work, options).await?;
             }
             Err(error) => return Err(error),
         }

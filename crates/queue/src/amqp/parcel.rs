@@ -36,24 +36,54 @@ pub(crate) struct Bundle {
     pub(crate) reply: oneshot::Sender<Vec<Outcome>>,
 }
 
+/// What is asked about the queue that keeps events for the agent runner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ask {
+    /// Whether it is there.
+    Keeps,
+    /// That it be made.
+    Keep,
+}
+
+/// A question, and where its answer goes.
+pub(crate) struct Question {
+    pub(crate) ask: Ask,
+    pub(crate) reply: oneshot::Sender<Result<bool, QueueError>>,
+}
+
 /// Where parcels are handed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     registered: mpsc::Sender<Registered>,
     bundles: mpsc::Sender<Bundle>,
+    questions: mpsc::Sender<Question>,
 }
 
 /// Where they come out.
 pub(crate) struct Counter {
     pub(crate) registered: mpsc::Receiver<Registered>,
     pub(crate) bundles: mpsc::Receiver<Bundle>,
+    pub(crate) questions: mpsc::Receiver<Question>,
 }
 
 impl Post {
     pub(crate) fn new() -> (Self, Counter) {
         let (registered, from_registered) = mpsc::channel(COUNTER);
         let (bundles, from_bundles) = mpsc::channel(COUNTER);
-        (Self { registered, bundles }, Counter { registered: from_registered, bundles: from_bundles })
+        let (questions, from_questions) = mpsc::channel(COUNTER);
+        let counter =
+            Counter { registered: from_registered, bundles: from_bundles, questions: from_questions };
+        (Self { registered, bundles, questions }, counter)
+    }
+
+    /// Asks about the queue that keeps events.
+    ///
+    /// # Errors
+    /// There is no broker to ask.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<bool, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        self.questions.send(Question { ask, reply }).await.map_err(|_| QueueError::Closed)?;
+        answer.await.unwrap_or(Err(QueueError::Away))
     }
 
     /// Sends one that must arrive in a queue.

@@ -14,7 +14,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::line::{Line, PULSE};
 use super::link::Link;
-use super::parcel::{Bundle, Counter, Outcome, Parcel, Registered};
+use super::parcel::{Ask, Bundle, Counter, Outcome, Parcel, Question, Registered};
+use super::topology::Part;
 use super::{broken, declare};
 use crate::QueueError;
 use crate::health::State;
@@ -56,6 +57,7 @@ async fn turn_away(counter: &mut Counter) {
                 let outcomes = vec![Err(QueueError::Away); bundle.parcels.len()];
                 answer_all(bundle, outcomes);
             }
+            Some(question) = counter.questions.recv() => reply(question, Err(QueueError::Away)),
             else => return,
         }
     }
@@ -70,8 +72,9 @@ async fn session(line: &Line, link: &Link, counter: &mut Counter) -> Outcome {
     let (one, many) = timeout(within, opening).await.unwrap_or(late)?;
     let registered = each(line, link, &one, &mut counter.registered);
     let bundles = bundles(line, link, &many, &mut counter.bundles);
+    let questions = questions(line, link, &mut counter.questions);
     tokio::select! {
-        ended = async { tokio::try_join!(registered, bundles) } => ended.map(|_| ()),
+        ended = async { tokio::try_join!(registered, bundles, questions) } => ended.map(|_| ()),
         error = watch(line, link) => Err(error),
     }
 }
@@ -177,6 +180,24 @@ async fn bundles(
     Ok(())
 }
 
+/// Answers what is asked about the agent's queue, and makes it.
+async fn questions(line: &Line, link: &Link, counter: &mut mpsc::Receiver<Question>) -> Outcome {
+    let (names, options) = (&line.broker.names, &line.broker.options);
+    while let Some(question) = taken(line, counter).await {
+        let answer = match (blocked(link), question.ask) {
+            (Some(error), _) => Err(error),
+            (None, Ask::Keeps) => declare::keeps(link, names, options).await,
+            (None, Ask::Keep) => declare::apply_on(link, names, Part::Agent, options).await.map(|()| true),
+        };
+        let lost = is_lost(&answer.as_ref().map(|_| ()).map_err(Clone::clone));
+        reply(question, answer);
+        if let Some(error) = lost {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 /// Writes everything, then waits for the confirmations. What follows a failure is not even tried.
 async fn send_all(line: &Line, channel: &Channel, parcels: &[Parcel]) -> Vec<Outcome> {
     let within = line.broker.options.confirm_timeout;
@@ -236,7 +257,7 @@ async fn watch(line: &Line, link: &Link) -> QueueError {
             }
             // A queue that was deleted takes its bindings along, and events for it vanish in silence.
             _ = look.tick(), if blocked_at.is_none() => {
-                if let Err(error) = declare::check_on(link, &line.broker.names, options).await {
+                if let Err(error) = declare::check_on(link, &line.broker.names, Part::Work, options).await {
                     return error;
                 }
             }
@@ -247,7 +268,7 @@ async fn watch(line: &Line, link: &Link) -> QueueError {
 /// A lane without a queue: its binding was taken away. The rest of the connection is sound.
 async fn repair(line: &Line, link: &Link) {
     tracing::warn!("a message found no queue; the topology is declared again");
-    if let Err(error) = declare::apply_on(link, &line.broker.names, &line.broker.options).await {
+    if let Err(error) = declare::apply_on(link, &line.broker.names, Part::Work, &line.broker.options).await {
         tracing::warn!(error = %error, "the topology can't be declared");
     }
 }
@@ -272,6 +293,12 @@ fn is_lost(outcome: &Outcome) -> Option<QueueError> {
 fn answer(registered: Registered, outcome: Outcome) {
     if registered.reply.send(outcome).is_err() {
         tracing::debug!("whoever sent a message doesn't wait for its outcome");
+    }
+}
+
+fn reply(question: Question, answer: Result<bool, QueueError>) {
+    if question.reply.send(answer).is_err() {
+        tracing::debug!("whoever asked about a queue doesn't wait for the answer");
     }
 }
 

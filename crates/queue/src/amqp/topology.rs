@@ -44,6 +44,18 @@ pub(crate) struct Queue {
     pub(crate) arguments: FieldTable,
 }
 
+/// How much of the topology. A queue of events that is missing is made only by whoever publishes them, once it
+/// is settled that they are published again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything.
+    All,
+    /// What workers and the inbox need.
+    Work,
+    /// The queue of the agent runner.
+    Agent,
+}
+
 /// What an exchange passes on to a queue.
 pub(crate) struct Binding {
     pub(crate) exchange: String,
@@ -101,17 +113,19 @@ impl Names {
         ]
     }
 
-    /// All queues.
-    pub(crate) fn queues(&self) -> Vec<Queue> {
+    /// The queues of a part.
+    pub(crate) fn queues(&self, part: Part) -> Vec<Queue> {
         let lanes = Lane::ALL.into_iter().map(|lane| Queue { name: self.lane(lane), arguments: bounded() });
         // No bound on the rest: what lies there stands nowhere else, and a full disk is the broker's alarm.
-        let kept = [self.agent(), self.dead()].map(|name| Queue { name, arguments: quorum(RETURNS) });
+        let kept = |name| Queue { name, arguments: quorum(RETURNS) };
         let inbox = Queue { name: self.inbox(), arguments: guarded(&self.dead()) };
-        lanes.chain(kept).chain([inbox]).collect()
+        let work = lanes.chain([kept(self.dead()), inbox]).filter(|_| part != Part::Agent);
+        let agent = Some(kept(self.agent())).filter(|_| part != Part::Work);
+        work.chain(agent).collect()
     }
 
-    /// All bindings.
-    pub(crate) fn bindings(&self) -> Vec<Binding> {
+    /// The bindings of a part.
+    pub(crate) fn bindings(&self, part: Part) -> Vec<Binding> {
         let lane = |lane: Lane| Binding {
             exchange: self.work(),
             queue: self.lane(lane),
@@ -119,7 +133,8 @@ impl Names {
         };
         let agent = |key: &str| Binding { exchange: self.events(), queue: self.agent(), key: key.to_owned() };
         let inbox = Binding { exchange: self.inbox(), queue: self.inbox(), key: String::new() };
-        Lane::ALL.map(lane).into_iter().chain(AGENT_KEYS.map(agent)).chain([inbox]).collect()
+        let work = Lane::ALL.map(lane).into_iter().chain([inbox]).filter(|_| part != Part::Agent);
+        work.chain(AGENT_KEYS.map(agent).into_iter().filter(|_| part != Part::Work)).collect()
     }
 }
 

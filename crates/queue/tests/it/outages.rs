@@ -52,6 +52,8 @@ async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
     private.run();
     healthy(&queue, "work goes on after a wipe", work_again(times)).await;
     works(&queue, 41).await;
+    assert!(!topology::keeps_events(&place.url, &place.prefix).await.unwrap());
+    queue.events().unwrap().keep().await.unwrap();
     topology::check(&place.url, &place.prefix).await.unwrap();
     queue.close().await;
 }
