@@ -65,18 +65,35 @@ def work(arguments):
     print(f"{taken} tasks were run by the live runner")
 
 
+def deliveries(queue):
+    """What arrives, and None for every second in which nothing does; over any number of connections."""
+    import pika
+    from pika.exceptions import AMQPError
+
+    while True:
+        try:
+            connection = pika.BlockingConnection(pika.URLParameters(os.environ["QUEUE_URL"]))
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=100)
+            for method, _properties, body in channel.consume(queue, inactivity_timeout=1):
+                if method is None and not channel.consumer_tags:
+                    break  # the queue was deleted under us
+                yield body
+                if method is not None:
+                    channel.basic_ack(method.delivery_tag)
+            connection.close()
+        except (AMQPError, OSError):
+            # The broker is away, or the queue is: it is made again by whoever publishes to it.
+            yield None
+            time.sleep(1)
+
+
 def listen(arguments):
     """Counts task.completed events until as many distinct tasks are heard of as are expected."""
-    import pika
-
-    connection = pika.BlockingConnection(pika.URLParameters(os.environ["QUEUE_URL"]))
-    channel = connection.channel()
-    channel.basic_qos(prefetch_count=100)
     heard, tasks, outcomes, repeated = set(), set(), {}, 0
     deadline = time.monotonic() + arguments.timeout
-    queue = f"{arguments.prefix}.agent"
-    for method, properties, body in channel.consume(queue, inactivity_timeout=1):
-        if method is not None:
+    for body in deliveries(f"{arguments.prefix}.agent"):
+        if body is not None:
             event = json.loads(body)
             key = (event["source"], event["id"])
             if key in heard:
@@ -86,11 +103,8 @@ def listen(arguments):
                 tasks.add(data["task_id"])
                 outcomes[data["outcome"]] = outcomes.get(data["outcome"], 0) + 1
             heard.add(key)
-            channel.basic_ack(method.delivery_tag)
         if (arguments.expect and len(tasks) >= arguments.expect) or time.monotonic() > deadline:
             break
-    channel.cancel()
-    connection.close()
     print(json.dumps({"tasks": len(tasks), "outcomes": outcomes, "repeated_events": repeated}))
     if arguments.expect and len(tasks) != arguments.expect:
         sys.exit(f"{len(tasks)} of {arguments.expect} tasks were heard of in {arguments.timeout} s")

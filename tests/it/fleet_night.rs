@@ -7,10 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Timelike as _, Utc};
-use testkit::Fleet;
+use testkit::{Fleet, Overnight};
 
 /// How long a night may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Answers that take their time, so that something can happen meanwhile.
+const SLOW: (&str, &str) = ("OVERNIGHT_SIM", "latency_ms=30");
+/// Batches that are open at once in the measure of poll economy, and the time between two looks at one.
+const OPEN: u32 = 10_000;
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// A night with its fleet, its backlog and the agent runner that listens to it.
 struct Night {
@@ -23,6 +28,15 @@ struct Night {
 impl Night {
     /// A gateway, two submitters, two pollers; the backlog is filled and the runner listens.
     fn begin(settings: &[(&str, &str)]) -> Self {
+        Self::begin_on(Fleet::new, settings)
+    }
+
+    /// The same on services of its own.
+    fn begin_alone() -> Self {
+        Self::begin_on(Fleet::private, &[SLOW])
+    }
+
+    fn begin_on(services: fn(Overnight) -> Fleet, settings: &[(&str, &str)]) -> Self {
         // The hour after next: not yet due at offset 0, and due thirteen hours later.
         #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
         let hour = (Utc::now() + TimeDelta::hours(12)).hour().to_string();
@@ -35,7 +49,7 @@ impl Night {
         for (name, value) in settings {
             home.set(name, value);
         }
-        let mut fleet = Fleet::new(home);
+        let mut fleet = services(home);
         fleet.start("gateway", "gateway");
         for name in ["submitter-1", "submitter-2"] {
             fleet.start(name, "submitter");
@@ -47,7 +61,7 @@ impl Night {
         let issues = issues.unwrap_or_else(|| testkit::write_records(fleet.home.folder(), 1_500, 800));
         let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
         let tasks = fleet.number("SELECT count(*) FROM tasks");
-        let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "120"]);
+        let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "240"]);
         Self { fleet, tasks, runner, started: Instant::now() }
     }
 
@@ -59,6 +73,16 @@ impl Night {
         self.fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+13h");
         self.fleet.start("scheduler", "scheduler");
         self.fleet.home.unset("OVERNIGHT_CLOCK_OFFSET");
+    }
+
+    /// A part of the answers is in, and others aren't.
+    fn is_in_full_swing(&self) {
+        let tasks = self.tasks;
+        testkit::until("some tasks are done", || {
+            let done = self.fleet.number("SELECT count(*) FROM tasks WHERE status = 'completed'");
+            assert!(done < tasks, "the night was over before anything happened to it");
+            done > 0
+        });
     }
 
     /// Every task once in the ledger, in the backlog and at the runner.
@@ -102,7 +126,7 @@ fn a_night_that_the_clock_began() {
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_every_process_is_killed() {
-    let mut night = Night::begin(&[("OVERNIGHT_SIM", "latency_ms=30")]);
+    let mut night = Night::begin(&[SLOW]);
     night.strikes();
     night.fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
     for name in night.fleet.names() {
@@ -116,13 +140,52 @@ fn a_night_in_which_every_process_is_killed() {
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_all_queues_are_deleted() {
-    let mut night = Night::begin(&[("OVERNIGHT_SIM", "latency_ms=30")]);
+    let mut night = Night::begin(&[SLOW]);
     night.strikes();
     night.fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
-    for queue in ["plan", "submit", "poll", "collect", "settle", "dead"] {
+    night.is_in_full_swing();
+    for queue in ["plan", "submit", "poll", "collect", "settle", "dead", "inbox", "agent"] {
         night.fleet.delete_queue(queue);
     }
-    night.ends("all work queues deleted", None);
+    night.ends("all queues deleted", None);
+}
+
+#[test]
+#[ignore = "a night of real amounts: make fleet"]
+fn a_night_in_which_the_broker_forgets_everything() {
+    let mut night = Night::begin_alone();
+    night.strikes();
+    night.is_in_full_swing();
+    let broker = &mut night.fleet.services().broker;
+    broker.kill();
+    broker.wipe();
+    broker.run();
+    night.ends("the broker killed and wiped", None);
+}
+
+#[test]
+#[ignore = "a night of real amounts: make fleet"]
+fn a_night_in_which_the_broker_is_away_for_a_minute() {
+    let mut night = Night::begin_alone();
+    night.strikes();
+    night.is_in_full_swing();
+    let broker = &mut night.fleet.services().broker;
+    broker.kill();
+    std::thread::sleep(Duration::from_secs(60));
+    broker.run();
+    night.ends("the broker away for a minute", None);
+}
+
+#[test]
+#[ignore = "a night of real amounts: make fleet"]
+fn a_night_in_which_the_database_crashes() {
+    let mut night = Night::begin_alone();
+    night.strikes();
+    night.is_in_full_swing();
+    let server = &night.fleet.services().server;
+    server.crash();
+    server.run();
+    night.ends("PostgreSQL crashed and started again", None);
 }
 
 #[test]
@@ -136,7 +199,7 @@ fn a_live_runner_and_the_night_race_for_the_same_tasks() {
     let issues = testkit::write_records(fleet.home.folder(), 200, 200);
     let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
     let started = Instant::now();
-    let mut live = runner(&fleet, &["work", "--pause", "0.02"]);
+    let mut live = runner(&fleet, &["work", "--pause", "0.05"]);
     let mut night = fleet.home.spawn(&["schedule", "run"]);
     assert!(live.wait().unwrap().success());
     night.wait().unwrap();
@@ -145,9 +208,68 @@ fn a_live_runner_and_the_night_race_for_the_same_tasks() {
     let by_both = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL AND result = '{}'");
     let with_job = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL");
     assert_eq!((by_both, by_night), (0, with_job), "each is run by one of the two");
+    assert!(0 < by_night && by_night < 200, "both had a part: {by_night} by the night");
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "| {:<44} | {:>6} | {:>7} | {by_night:>6} | {:>8} | {seconds:>6.1} |",
         "a live runner beside the night", 200, "", with_job
     );
+}
+
+/// Not a night: what it costs to wait for many batches.
+#[test]
+#[ignore = "ten thousand open batches: make fleet"]
+fn ten_thousand_open_batches_are_looked_at() {
+    let home = crate::overnight()
+        .with("BATCH_MAX_REQUESTS", "1")
+        .with("BATCH_POLL_INTERVAL_MS", &INTERVAL.as_millis().to_string())
+        // Nothing of it ends while it is measured.
+        .with("OVERNIGHT_SIM", "latency_ms=36000000");
+    let mut fleet = Fleet::new(home);
+    fleet.start("gateway", "gateway");
+    for name in ["submitter-1", "submitter-2"] {
+        fleet.start(name, "submitter");
+    }
+    let issues = testkit::write_records(fleet.home.folder(), OPEN, 100);
+    let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
+    fleet.home.set("BATCH_OVERNIGHT_MAX_TASKS", &OPEN.to_string());
+    let mut night = fleet.home.spawn(&["schedule", "run"]);
+    fleet.until("SELECT count(*) FROM batches WHERE state = 'open'", OPEN.into(), Duration::from_secs(1_800));
+    night.kill().unwrap();
+    night.wait().unwrap();
+    let admin = fleet.start("poller", "poller")["admin"].as_str().unwrap().to_owned();
+    // The first round finds all of them overdue; those after it are how it goes on.
+    std::thread::sleep(INTERVAL * 3 / 2);
+    let measure = |fleet: &Fleet| (calls(&admin), looks(&admin), fleet.cpu_seconds("poller"));
+    let (calls, looks, cpu) = measure(&fleet);
+    std::thread::sleep(INTERVAL);
+    let after = measure(&fleet);
+    println!(
+        "| {:<44} | {OPEN:>6} | {OPEN:>7} | {:>6} | {:>8} | {:>6.1} |",
+        "open batches: looks, calls, seconds of CPU a minute",
+        after.1 - looks,
+        after.0 - calls,
+        after.2 - cpu
+    );
+    assert!(after.1 - looks > f64::from(OPEN) * 0.85, "each is looked at once in an interval");
+    assert!(after.0 - calls < f64::from(OPEN) / 10.0, "the list shows most of them");
+}
+
+/// Calls to the provider so far.
+fn calls(admin: &str) -> f64 {
+    sum(admin, "overnight_provider_requests_total{")
+}
+
+/// Polls handled so far.
+fn looks(admin: &str) -> f64 {
+    sum(admin, "overnight_orders_handled_total{lane=\"poll\"")
+}
+
+/// The sum of the series that begin like this.
+fn sum(admin: &str, series: &str) -> f64 {
+    let page = testkit::page(&format!("{admin}/metrics"));
+    page.lines()
+        .filter(|line| line.starts_with(series))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }

@@ -10,6 +10,8 @@ use crate::transport::{Call, Client};
 
 /// Batches per page: the most that the provider gives.
 const PAGE: u32 = 100;
+/// Batches that a page of the list must show to have been cheaper than a look at each.
+const WORTH_A_PAGE: usize = 2;
 
 impl Client {
     /// A batch.
@@ -38,24 +40,26 @@ impl Client {
         self.walk(&first, |batch: &Batch| batch.id.clone(), &mut look).await
     }
 
-    /// Looks for batches in at most `pages` pages of the account's list, and stops as soon as all are found.
-    /// A batch that is not among the answers may be further down.
+    /// Looks for batches in the account's list behind the batch `after`. Goes on for as long as a page shows at
+    /// least two of them: from there on it is cheaper to look at each. A batch that is not among the answers
+    /// may be further down.
     ///
     /// # Errors
     /// A page that can't be had.
     pub async fn find_batches(
         &self,
         mut wanted: HashSet<String>,
-        pages: u32,
+        mut after: String,
     ) -> Result<Vec<Batch>, CallError> {
         let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
-        let (mut call, mut found) = (first.clone(), Vec::new());
-        for _ in 0..pages {
-            let page: List<Batch> = self.json(&call).await?;
+        let mut found = Vec::new();
+        while wanted.len() >= WORTH_A_PAGE {
+            let page: List<Batch> = self.json(&first.clone().query("after", after)).await?;
             let last = page.data.last().map(|batch| batch.id.clone()).filter(|_| page.has_more);
+            let before = found.len();
             found.extend(page.data.into_iter().filter(|batch| wanted.remove(&batch.id)));
-            let Some(last) = last.filter(|_| !wanted.is_empty()) else { break };
-            call = first.clone().query("after", last);
+            let Some(last) = last.filter(|_| found.len() >= before + WORTH_A_PAGE) else { break };
+            after = last;
         }
         Ok(found)
     }

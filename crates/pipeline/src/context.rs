@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, UnknownCreate};
+use domain::{Clock, JobId, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, UnknownCreate};
 use queue::Queue;
 use store::{SettleRules, Store};
 use tokio::sync::{Mutex, Notify};
@@ -122,11 +122,12 @@ impl Context {
         self.store.clock()
     }
 
-    /// The rules of a batch. Looks are spread by up to a tenth, so that batches created together are not
-    /// looked at together for ever; `spread` is any number that differs from batch to batch.
-    pub(crate) fn batch_policy(&self, spread: u128) -> Policy {
+    /// The rules of a job's batches. Looks are spread by up to a tenth from job to job, so that jobs that began
+    /// together are not looked at together for ever; the batches of one job stay together, as they do in the
+    /// provider's list.
+    pub(crate) fn batch_policy(&self, job: JobId) -> Policy {
         let tenth = self.config.poll_interval / 10;
-        let share = u32::try_from(spread % 201).unwrap_or(100);
+        let share = u32::try_from(job.0.as_u128() % 201).unwrap_or(100);
         let poll_interval = self.config.poll_interval.saturating_sub(tenth) + tenth * share / 100;
         Policy {
             poll_interval,

@@ -23,8 +23,9 @@ const FEW: usize = 3;
 /// What the provider's list showed, of the batches that are due together.
 pub(crate) type Listed = HashMap<String, wire::Batch>;
 
-/// Reads the list for batches that are due together: at most a page for every two of them, so that what it
-/// doesn't show costs at most half a look more.
+/// Reads the list for batches that are due together, from the newest of them on: the list shows newer ones
+/// first, as a rule, and batches that were created together stand together. What it doesn't show is looked at
+/// by itself.
 pub(crate) async fn list(context: &Context, claimed: &[Claimed]) -> Result<Listed, Failure> {
     let poll =
         |claimed: &Claimed| if let Command::Poll(batch) = claimed.command { Some(batch) } else { None };
@@ -38,9 +39,10 @@ pub(crate) async fn list(context: &Context, claimed: &[Claimed]) -> Result<Liste
         BatchState::Open { provider_id } if !row.batch.cancel => Some(provider_id.clone()),
         _ => None,
     };
-    let wanted: HashSet<String> = rows.iter().filter_map(open).collect();
-    let pages = u32::try_from(wanted.len() / 2).unwrap_or(u32::MAX);
-    let found = outside::find_batches(context, wanted, pages).await?;
+    let newest = rows.iter().filter(|row| open(row).is_some()).max_by_key(|row| row.batch.id);
+    let Some(newest) = newest.and_then(open) else { return Ok(Listed::new()) };
+    let wanted: HashSet<String> = rows.iter().filter_map(open).filter(|id| *id != newest).collect();
+    let found = outside::find_batches(context, wanted, newest).await?;
     Ok(found.into_iter().map(|batch| (batch.id.clone(), batch)).collect())
 }
 

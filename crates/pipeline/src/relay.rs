@@ -1,7 +1,7 @@
 //! The relay: the one place that messages leave from. It sends what is due and puts it off; an order that
 //! nobody answers is sent again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::Lane;
 use queue::{MAX_ORDERS, Message, Order, Sent};
@@ -24,12 +24,16 @@ const FULL_SLEEP: Duration = Duration::from_millis(100);
 const WINDOW: usize = 64;
 /// Polls in one message: as many batches as a page of the provider's list shows.
 const POLLS: usize = MAX_ORDERS;
+/// How long a poll that is due waits for others, at most, and as a share of the interval between two looks.
+const COMPANY: Duration = Duration::from_secs(3);
+const COMPANY_SHARE: u32 = 20;
 
 /// Sends due orders until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) {
+    let mut polls = Polls::new(context.config.poll_interval);
     loop {
-        let sleep = match send_due(&context).await {
-            Ok(Left::Nothing) => until_next(&context).await,
+        let sleep = match send_due(&context, &mut polls).await {
+            Ok(Left::Nothing) => until_next(&context, &polls).await,
             Ok(Left::Some) => FULL_SLEEP,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "relay failed; it tries again");
@@ -42,6 +46,23 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) {
             () = context.bell.notified() => {}
             () = tokio::time::sleep(sleep) => {}
         }
+    }
+}
+
+/// When polls leave: together, since what is due together costs one look at the provider's list.
+struct Polls {
+    company: Duration,
+    sent: Option<Instant>,
+}
+
+impl Polls {
+    fn new(interval: Duration) -> Self {
+        Self { company: COMPANY.min(interval / COMPANY_SHARE), sent: None }
+    }
+
+    /// How long those that are due still wait.
+    fn wait(&self) -> Duration {
+        self.sent.map_or(Duration::ZERO, |sent| self.company.saturating_sub(sent.elapsed()))
     }
 }
 
@@ -62,9 +83,15 @@ const fn per_message(lane: Lane) -> usize {
 }
 
 /// Sends what is due, as far as there is room.
-async fn send_due(context: &Context) -> Result<Left, StoreError> {
+async fn send_due(context: &Context, polls: &mut Polls) -> Result<Left, StoreError> {
     let mut left = Left::Nothing;
     for lane in Lane::ALL {
+        if lane == Lane::Poll {
+            if !polls.wait().is_zero() {
+                continue;
+            }
+            polls.sent = Some(Instant::now());
+        }
         if let Left::Some = send_lane(context, lane).await? {
             left = Left::Some;
         }
@@ -84,7 +111,9 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     let full = due.len() > room;
     due.truncate(room);
     // Put off before they are sent: of several relays one sends an order, and one that dies costs a pause.
-    let ours = context.store.put_off(due).await?;
+    let mut ours = context.store.put_off(due).await?;
+    // Ids rise with time: what was planned together travels together.
+    ours.sort_unstable_by_key(|order| order.command.entity());
     for orders in ours.chunks(per_message(lane)) {
         let orders = orders.iter().map(|order| Order { entity: order.command.entity(), seq: order.seq });
         let message = Message { lane, orders: orders.collect(), trace: None };
@@ -101,14 +130,18 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     Ok(if full { Left::Some } else { Left::Nothing })
 }
 
-async fn until_next(context: &Context) -> Duration {
-    let next = match context.store.next_send(context.config.provider.as_str()).await {
-        Ok(Some(next)) => next,
-        Ok(None) => return LONGEST_SLEEP,
-        Err(error) => {
-            tracing::warn!(error = %chain(&error), "relay can't see the next order");
-            return LONGEST_SLEEP;
-        }
-    };
+async fn until_next(context: &Context, polls: &Polls) -> Duration {
+    let next = next(context, polls).await.unwrap_or_else(|error| {
+        tracing::warn!(error = %chain(&error), "relay can't see the next order");
+        LONGEST_SLEEP
+    });
     next.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
+}
+
+async fn next(context: &Context, polls: &Polls) -> Result<Duration, StoreError> {
+    let provider = context.config.provider.as_str();
+    let others = [Lane::Plan, Lane::Submit, Lane::Collect, Lane::Settle];
+    let other = context.store.next_send(provider, &others).await?.unwrap_or(LONGEST_SLEEP);
+    let poll = context.store.next_send(provider, &[Lane::Poll]).await?.unwrap_or(LONGEST_SLEEP);
+    Ok(other.min(poll.max(polls.wait())))
 }

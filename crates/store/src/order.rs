@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use crash::Step;
 use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, resend_after};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, Value};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
@@ -125,12 +125,14 @@ impl Store {
     ///
     /// # Errors
     /// A database that fails.
-    pub async fn next_send(&self, provider: &str) -> Result<Option<Duration>, StoreError> {
+    pub async fn next_send(&self, provider: &str, lanes: &[Lane]) -> Result<Option<Duration>, StoreError> {
         // A claimed order is sent once its lease has run out, and not before.
         let at = "CASE WHEN lease_until > send_at THEN lease_until ELSE send_at END";
         let (now, of) = (self.dialect.now(), of_provider("$1"));
-        let text = format!("SELECT min({at}) AS at, {now} AS now FROM orders WHERE {of}");
-        let Some(row) = self.sql("next_send", text).text(provider).one(&self.connection).await? else {
+        let text = format!("SELECT min({at}) AS at, {now} AS now FROM orders WHERE {of} AND lane IN (");
+        let lanes = lanes.iter().map(|lane| Value::from(lane.as_str()));
+        let sql = self.sql("next_send", text).text(provider).list(lanes).then(")");
+        let Some(row) = sql.one(&self.connection).await? else {
             return Ok(None);
         };
         let (at, now): (Option<Time>, Time) = (row.get("at")?, row.get("now")?);

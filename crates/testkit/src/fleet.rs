@@ -152,6 +152,20 @@ impl Fleet {
         });
     }
 
+    /// Seconds of processor time that a process has used.
+    ///
+    /// # Panics
+    /// Where there is none of this name.
+    #[must_use]
+    pub fn cpu_seconds(&self, name: &str) -> f64 {
+        let pid = self.processes[name].id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // Behind the name in brackets; utime and stime are fields 14 and 15, in ticks of 10 ms.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().expect("ticks")).sum();
+        ticks / 100.0
+    }
+
     /// The names of the processes that run.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

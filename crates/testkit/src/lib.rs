@@ -16,6 +16,7 @@ mod relay;
 mod server;
 
 use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -200,6 +201,20 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
+}
+
+/// What a server of ours shows at an address of this machine.
+///
+/// # Panics
+/// Where nobody answers.
+#[must_use]
+pub fn page(url: &str) -> String {
+    let (host, path) = url.trim_start_matches("http://").split_once('/').expect("an address and a path");
+    let mut socket = std::net::TcpStream::connect(host).expect("somebody listens");
+    write!(socket, "GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").expect("it is sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
 }
 
 /// The sample issues that ship with the product.

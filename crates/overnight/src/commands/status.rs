@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::Lane;
 use serde_json::json;
 
 use crate::commands::details::job_document;
@@ -51,7 +52,7 @@ pub(crate) async fn run(
 
 /// Runs the stages until nothing is due, unless another process runs them.
 pub(crate) async fn drive(config: &Config, desk: Desk) -> Result<Desk, Trouble> {
-    if desk.is_elsewhere() || desk.store.next_send(config.provider.as_str()).await?.is_none() {
+    if desk.is_elsewhere() || desk.store.next_send(config.provider.as_str(), &Lane::ALL).await?.is_none() {
         return Ok(desk);
     }
     let world = World::start(config, desk, false).await?;

@@ -355,8 +355,11 @@ async fn a_queue_of_events_is_missed_and_made_only_when_its_publisher_says_so() 
     assert!(events.are_kept().await.unwrap() && there().await.unwrap());
     hands.delete(&place.name("agent")).await;
     // Nobody makes it by himself: not the supervisor, which looks all the time, and not a connection built anew.
-    place.hands().await.delete(&place.name("poll")).await;
+    for lane in Lane::ALL {
+        hands.delete(&place.name(lane.as_str())).await;
+    }
     works(&queue, 1).await;
+    assert!(rebuilt(&queue) > 0);
     assert!(!events.are_kept().await.unwrap() && !there().await.unwrap());
     events.keep().await.unwrap();
     assert!(events.are_kept().await.unwrap() && there().await.unwrap());

@@ -248,7 +248,7 @@ async fn a_doubled_message_finds_nothing_to_do(database: Fresh) {
     assert!(store.claim(due[0].command, due[0].seq, LEASE).await.unwrap().is_none());
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // Nor does the relay look before the claim can have run out.
-    let next = store.next_send(SIM).await.unwrap().unwrap();
+    let next = store.next_send(SIM, &Lane::ALL).await.unwrap().unwrap();
     assert!(next > Duration::from_secs(50));
 }
 
@@ -296,7 +296,7 @@ async fn a_lost_message_comes_back(database: Fresh) {
     assert_eq!(store.unclaimed(Lane::Plan, SIM).await.unwrap(), 1);
     assert_eq!(store.due_orders(Lane::Plan, SIM, 10).await.unwrap(), []);
     // It is not gone: it has a time at which it is sent again, and a restart doesn't wait for it.
-    assert!(store.next_send(SIM).await.unwrap().unwrap() > Duration::ZERO);
+    assert!(store.next_send(SIM, &Lane::ALL).await.unwrap().unwrap() > Duration::ZERO);
     store.forget_claims().await.unwrap();
     assert_eq!(due(&store, Lane::Plan).await.len(), 1);
 }
@@ -455,7 +455,7 @@ async fn a_claim_that_was_answered_renews_nothing(database: Fresh) {
     let held = claim(&store, Lane::Plan).await;
     assert_eq!(plan_with(&store, job, held).await.unwrap(), Commit::Done);
     assert!(!store.renew(&held, LEASE).await.unwrap(), "the next order is nobody's");
-    assert_eq!(store.next_send(SIM).await.unwrap(), Some(Duration::ZERO));
+    assert_eq!(store.next_send(SIM, &Lane::ALL).await.unwrap(), Some(Duration::ZERO));
 }
 
 async fn outages_are_counted_apart_from_failures(database: Fresh) {
