@@ -119,6 +119,8 @@ steps! {
     TakeLease = "store.take_lease",
     /// Events are marked as published.
     Published = "store.published",
+    /// Events that a lost queue has lost are to be published again.
+    PublishAgain = "store.publish_again",
     /// What became of a command from outside.
     SayOfCommand = "store.say_of_command",
     /// A token is made.
@@ -161,6 +163,8 @@ steps! {
     LetterRefuse = "queue.refuse_letter",
     /// Events are published.
     QueuePublish = "queue.publish",
+    /// The queue of the agent runner is made again.
+    QueueKeep = "queue.keep_events",
 
     // The spool.
     /// A file is opened for a download.

@@ -85,7 +85,7 @@ async fn remind(context: &Context, events: &Events) -> Result<(), Failure> {
     }
     let again = context.store.publish_again(EVENT_MEMORY).await?;
     tracing::warn!(events = again, "the queue of the agent runner was gone; its events are published again");
-    events.keep().await.map_err(|error| Failure::Fault(error.to_string()))
+    outside::keep(events).await.map_err(|error| Failure::Fault(error.to_string()))
 }
 
 async fn kept(events: &Events) -> Result<bool, Failure> {

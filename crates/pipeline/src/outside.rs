@@ -55,13 +55,13 @@ pub(crate) async fn batch(context: &Context, id: &str) -> Result<Batch, CallErro
     around(Step::ProviderLook, context.openai.batch(id)).await
 }
 
-/// Looks for batches in at most `pages` pages of the list.
+/// Looks for batches in the list behind the batch `after`, as long as that is cheaper than to look at each.
 pub(crate) async fn find_batches(
     context: &Context,
     wanted: HashSet<String>,
-    pages: u32,
+    after: String,
 ) -> Result<Vec<Batch>, CallError> {
-    around(Step::ProviderFind, context.openai.find_batches(wanted, pages)).await
+    around(Step::ProviderFind, context.openai.find_batches(wanted, after)).await
 }
 
 /// Shows every batch of the account to `look`.
@@ -100,6 +100,11 @@ pub(crate) async fn refuse(letter: Letter, reason: &str) -> Result<(), QueueErro
 /// Publishes events.
 pub(crate) async fn publish(events: &Events, messages: Vec<EventMessage>) -> Vec<Result<(), QueueError>> {
     around(Step::QueuePublish, events.publish(messages)).await
+}
+
+/// Makes the queue that keeps events for the agent runner.
+pub(crate) async fn keep(events: &Events) -> Result<(), QueueError> {
+    around(Step::QueueKeep, events.keep()).await
 }
 
 /// Removes a file of the spool that nobody needs any more.

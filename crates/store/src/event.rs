@@ -135,7 +135,7 @@ impl Store {
     pub async fn publish_again(&self, back: TimeDelta) -> Result<u64, StoreError> {
         let since = self.clock.now().checked_sub_signed(back).unwrap_or(Time::MIN_UTC);
         let text = "UPDATE events SET published_at = NULL WHERE published_at >= $1";
-        self.sql("publish_again", text).time(since).run(&self.connection).await
+        self.write(Step::PublishAgain, text).time(since).run(&self.connection).await
     }
 }
 

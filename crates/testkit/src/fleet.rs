@@ -75,16 +75,7 @@ impl Fleet {
         let _ = home.run(&["topology", "apply"]).exits(0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = runtime.block_on(sea_orm::Database::connect(database.url())).expect("it opens");
-        Self {
-            home,
-            prefix,
-            broker,
-            processes: BTreeMap::new(),
-            runtime,
-            connection,
-            database,
-            private,
-        }
+        Self { home, prefix, broker, processes: BTreeMap::new(), runtime, connection, database, private }
     }
 
     /// Starts a role under a name, such as `submitter` under `submitter-2`; answers what it says of itself.

@@ -34,10 +34,10 @@ impl Postgres {
     /// Lets nobody in any more, and puts out who is in; or lets them in again.
     pub(crate) async fn take_away(&self, away: bool) {
         let name = &self.name;
-        on_server(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {}", !away)).await;
+        on_server(&self.server, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {}", !away)).await;
         if away {
             let out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
-            on_server(&format!("{out} = '{name}'")).await;
+            on_server(&self.server, &format!("{out} = '{name}'")).await;
         }
     }
 
