@@ -144,7 +144,7 @@ async fn accept(store: &Store) -> JobId {
         custom_id: record.custom_id.clone(),
         record_key: record.key.clone(),
         record_sha256: record.sha256.clone(),
-        task_id: None,
+        backlog: None,
         input_tokens: 0,
     };
     let job = NewJob {
