@@ -17,5 +17,5 @@ export AGENT_PYTHON
 
 echo "| night                                        |  tasks | batches |   runs | distinct | secs   |"
 echo "|----------------------------------------------|-------:|--------:|-------:|---------:|-------:|"
-cargo test --quiet --locked --package overnight --test it fleet_night -- --ignored --test-threads 1 --nocapture \
-    | sed -u -n 's/^\.*|/|/p' || { echo "a night failed: cargo test --package overnight --test it fleet_night -- --ignored" >&2; exit 1; }
+cargo test --quiet --locked --package overnight --test it fleet_ -- --ignored --test-threads 1 --nocapture \
+    | sed -u -n 's/^\.*|/|/p' || { echo "a night failed: cargo test --package overnight --test it fleet_ -- --ignored" >&2; exit 1; }

@@ -11,6 +11,7 @@ mod crash;
 mod events;
 mod faults;
 mod fleet;
+mod fleet_clock;
 mod fleet_night;
 mod inbox;
 mod laptop;
