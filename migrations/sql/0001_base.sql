@@ -66,6 +66,7 @@ CREATE TABLE batch_jobs (
     idempotency_hash TEXT,               -- of the wish: the same key with another one is refused
     run_id {{ id }},                     -- the run of a schedule that made it
     run_part TEXT,                       -- which of the run's jobs: the agent
+    trace TEXT NOT NULL,                 -- its place in a trace: a W3C traceparent
     priority BIGINT NOT NULL,
     labels {{ json }},
     metadata {{ json }},
@@ -237,6 +238,7 @@ CREATE TABLE events (
     command {{ id }},
     sequence BIGINT NOT NULL,            -- within what it belongs to, from 1
     data {{ json }} NOT NULL,
+    trace TEXT,                          -- a W3C traceparent
     created_at {{ time }} NOT NULL,
     published_at {{ time }},
     CHECK (CASE WHEN job_id IS NULL THEN 0 ELSE 1 END + CASE WHEN schedule IS NULL THEN 0 ELSE 1 END

@@ -21,6 +21,7 @@ mod manners;
 mod night;
 mod parked;
 mod shape;
+mod trace;
 
 /// The binary under test, on a folder of its own.
 fn overnight() -> testkit::Overnight {

@@ -22,7 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["crash", "domain", "migrations"]),
     ("web", &[]),
     // between them: wishes are taken without a queue and without a provider
-    ("reception", &["api-types", "crash", "domain", "processor", "source", "store", "tokens", "wire"]),
+    (
+        "reception",
+        &["api-types", "crash", "domain", "processor", "source", "store", "telemetry", "tokens", "wire"],
+    ),
     // floor 3
     ("api", &["api-types", "domain", "reception", "store", "web"]),
     ("gateway", &["tokens", "wire"]),

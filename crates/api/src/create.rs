@@ -35,6 +35,7 @@ pub(crate) async fn create(
     let wish = Wish::of(&api.store, &asked).await;
     let mut wish = wish.map_err(|refusal| refused(&refusal))?;
     wish.origin.idempotency = idempotency(&headers, &body)?;
+    wish.origin.trace = headers.get("traceparent").and_then(|place| place.to_str().ok()?.parse().ok());
     drop(body);
     if asked.dry_run {
         let prepared = reception::weigh(&api.store, &api.house, &wish).await;

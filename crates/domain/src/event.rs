@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::words::words;
-use crate::{CommandId, EventId, JobId};
+use crate::{CommandId, EventId, JobId, Trace};
 
 words! {
     /// What happened; the word is the CloudEvents type behind `dev.overnight.`.
@@ -88,6 +88,8 @@ pub struct Event {
     pub stream: Stream,
     /// The facts.
     pub data: Value,
+    /// Its place in a trace; none: the job's.
+    pub trace: Option<Trace>,
 }
 
 impl Event {
@@ -96,7 +98,7 @@ impl Event {
     #[must_use]
     pub fn new(event_type: EventType, job: JobId, subject: String, occurrence: &str, data: Value) -> Self {
         let id = EventId::of(event_type.as_str(), &subject, occurrence);
-        Self { id, event_type, subject, stream: Stream::Job(job), data }
+        Self { id, event_type, subject, stream: Stream::Job(job), data, trace: None }
     }
 
     /// The same of a schedule; `schedule/NAME` is its subject.
@@ -104,7 +106,8 @@ impl Event {
     pub fn of_schedule(event_type: EventType, name: &str, occurrence: &str, data: Value) -> Self {
         let stream = Stream::Schedule(name.to_owned());
         let subject = stream.to_string();
-        Self { id: EventId::of(event_type.as_str(), &subject, occurrence), event_type, subject, stream, data }
+        let id = EventId::of(event_type.as_str(), &subject, occurrence);
+        Self { id, event_type, subject, stream, data, trace: None }
     }
 
     /// The same of a command from outside; it is said once of each.
@@ -112,7 +115,14 @@ impl Event {
     pub fn of_command(event_type: EventType, command: CommandId, data: Value) -> Self {
         let stream = Stream::Command(command);
         let subject = stream.to_string();
-        Self { id: EventId::of(event_type.as_str(), &subject, ""), event_type, subject, stream, data }
+        let id = EventId::of(event_type.as_str(), &subject, "");
+        Self { id, event_type, subject, stream, data, trace: None }
+    }
+
+    /// The same, at a place in a trace.
+    #[must_use]
+    pub fn at(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
     }
 }
 

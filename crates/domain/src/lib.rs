@@ -18,6 +18,7 @@ mod pack;
 mod reconcile;
 mod schedule;
 mod task;
+mod trace;
 mod words;
 
 pub use batch::{
@@ -42,3 +43,4 @@ pub use schedule::{
     ScheduleFact, ScheduleTerms, Slot, Ticking, Trigger, decide as decide_schedule,
 };
 pub use task::{AttemptEnd, AttemptState, TaskNext, TaskState, settle};
+pub use trace::{NotATrace, Trace};

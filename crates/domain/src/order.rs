@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{BatchId, JobId, Time};
+use crate::{BatchId, JobId, Time, Trace};
 
 /// A queue of commands of one kind; each has workers of its own, so that a long one delays no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +108,10 @@ impl Command {
 pub struct Claimed {
     /// What to do.
     pub command: Command,
+    /// The job that it belongs to.
+    pub job: JobId,
+    /// The job's place in its trace.
+    pub trace: Trace,
     /// The order's sequence number when it was claimed. A nudge raises it, so that an answer to the
     /// older order can't bury the newer one.
     pub seq: i64,

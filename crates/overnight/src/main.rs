@@ -43,7 +43,10 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, Trouble> {
         Command::Config { command } => return commands::config::run(command, &cli.global, output),
         _ => Config::load(&cli.global)?,
     };
-    telemetry::init(&config.log_filter, config.log_format).map_err(Trouble::config)?;
+    let collector = config.collector.as_ref().map(url::Url::as_str);
+    // Let go last of all, when nothing can be said any more.
+    let _telemetry =
+        telemetry::init(&config.log_filter, config.log_format, collector).map_err(Trouble::config)?;
     if let Some(wish) = &config.crash {
         crash::arm(wish).map_err(Trouble::config)?;
     }

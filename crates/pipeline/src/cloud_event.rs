@@ -14,7 +14,7 @@ pub fn source(instance_tag: &str) -> String {
 /// apart.
 #[must_use]
 pub fn cloud_event(event: &EventRow, source: &str) -> Value {
-    json!({
+    let mut envelope = json!({
         "specversion": "1.0",
         "id": event.id,
         "source": source,
@@ -26,7 +26,11 @@ pub fn cloud_event(event: &EventRow, source: &str) -> Value {
         "sequence": event.sequence.to_string(),
         "partitionkey": event.stream.to_string(),
         "data": event.data,
-    })
+    });
+    if let Some(trace) = event.trace {
+        envelope["traceparent"] = json!(trace.to_string());
+    }
+    envelope
 }
 
 /// The type in an envelope.
@@ -49,7 +53,7 @@ pub fn routing_key(event: &EventRow) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{EventId, JobId, Stream, Time};
+    use domain::{EventId, JobId, Stream, Time, Trace};
 
     use super::*;
 
@@ -62,6 +66,7 @@ mod tests {
             stream: Stream::Job(JobId(uuid::Uuid::nil())),
             sequence: 7,
             data,
+            trace: Some(Trace::of(uuid::Uuid::from_u128(7))),
             created_at: Time::UNIX_EPOCH,
         };
         let task = row(EventType::TaskCompleted, json!({ "outcome": "failed", "kind": "task_processing" }));
@@ -69,6 +74,7 @@ mod tests {
         assert_eq!(routing_key(&row(EventType::BatchCreated, json!({}))), "batch.created");
         let envelope = cloud_event(&task, "overnight/x");
         assert_eq!(envelope["type"], "dev.overnight.task.completed.v1");
+        assert_eq!(envelope["traceparent"], "00-00000000000000000000000000000007-0000000000000007-01");
         assert_eq!((&envelope["sequence"], &envelope["source"]), (&json!("7"), &json!("overnight/x")));
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use api_types::CreateJob;
-use domain::CommandId;
+use domain::{CommandId, Trace};
 use reception::MOST_NAME;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -57,12 +57,18 @@ pub(crate) struct Asked {
     pub(crate) job: CreateJob,
     /// SHA-256 of its data.
     pub(crate) hash: String,
+    /// Where it stands in its sender's trace.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// Reads a message; what is wrong with it is said as *what; what to do*.
 pub(crate) fn read(raw: &Raw<'_>) -> (Sender, Result<Asked, String>) {
     let mut sender = Sender { body: hash(raw.body), ..Sender::default() };
-    let asked = attributes(raw).and_then(|attributes| asked(&attributes, &mut sender));
+    let mut asked = attributes(raw).and_then(|attributes| asked(&attributes, &mut sender));
+    if let Ok(asked) = &mut asked {
+        let header = || raw.headers.get("traceparent")?.parse().ok();
+        asked.trace = asked.trace.or_else(header);
+    }
     (sender, asked)
 }
 
@@ -127,7 +133,8 @@ fn asked(attributes: &Map<String, Value>, sender: &mut Sender) -> Result<Asked, 
     }
     let data = data(attributes)?;
     let hash = hash(data.to_string().as_bytes());
-    Ok(Asked { command: CommandRef { source, id }, job: job(data)?, hash })
+    let trace = text("traceparent").and_then(|trace| trace.parse().ok());
+    Ok(Asked { command: CommandRef { source, id }, job: job(data)?, hash, trace })
 }
 
 fn data(attributes: &Map<String, Value>) -> Result<&Value, String> {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Event, EventType, Schedule};
+use domain::{Event, EventType, Schedule, Trace};
 use serde_json::json;
-use store::{BacklogTask, Commit, RunClaim, RunEnd, RunPart, RunRow, Store, StoreError};
+use store::{BacklogTask, Commit, Origin, RunClaim, RunEnd, RunPart, RunRow, Store, StoreError};
 
 use crate::failure::Failure;
 use crate::night::Night;
@@ -83,7 +83,8 @@ async fn accept(
             continue;
         }
         let part = RunPart { claim, agent: agent.clone() };
-        let request = Request { priority: schedule.terms.priority.rank(), ..group.request.clone() };
+        let origin = Origin { trace: Some(Trace::of(claim.id.0)), ..group.request.origin.clone() };
+        let request = Request { priority: schedule.terms.priority.rank(), origin, ..group.request.clone() };
         let accepted = group.intake.accept_as(store, &request, Some(part)).await?;
         tracing::info!(job.id = %accepted.job, tasks = accepted.tasks, agent, "job accepted by a schedule");
         lost += group.intake.estimate.requests.saturating_sub(accepted.tasks);
@@ -133,5 +134,6 @@ async fn finished(
         "reason": end.reason,
     });
     let occurrence = run.id.to_string();
-    Ok(Event::of_schedule(EventType::ScheduleRunFinished, &schedule.name, &occurrence, data))
+    let event = Event::of_schedule(EventType::ScheduleRunFinished, &schedule.name, &occurrence, data);
+    Ok(event.at(Some(Trace::of(run.id.0))))
 }

@@ -100,6 +100,7 @@ impl Clerk {
         let key = format!("command/{}", sender.command());
         wish.origin.idempotency = Some(Idempotency { key, hash: asked.hash.clone() });
         wish.origin.command = Some(asked.command.clone());
+        wish.origin.trace = asked.trace;
         let prepared = match reception::receive(&self.store, &self.house, &wish).await? {
             Received::Accepted(job, _) | Received::Replayed(job) => return Ok(Answer::Job(job)),
             Received::Nothing(prepared) => prepared,

@@ -140,7 +140,7 @@ async fn message(context: &Context, row: &EventRow, source: &str) -> Result<Even
         routing_key: routing_key(row),
         correlation_id: row.stream.to_string(),
         body: envelope.to_string().into_bytes(),
-        trace: None,
+        trace: row.trace.map(|trace| trace.to_string()),
     })
 }
 

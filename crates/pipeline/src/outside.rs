@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the room that the lint names")]
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,21 +15,53 @@ use crash::{Step, around, attempt};
 use futures_util::Stream;
 use openai::{BoxError, CallError, Client, Create, Downloaded, Ping};
 use queue::{Delivery, EventMessage, Events, Letter, Message, QueueError, Sent};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 use wire::{Batch, CreateBatch, File, FileDeleted, PURPOSE_BATCH};
 
 use crate::context::Context;
+
+/// A call of the provider: a step, and a span of its own.
+async fn call<T>(step: Step, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    let span = span(step);
+    let result = around(step, work).instrument(span.clone()).await;
+    if let Err(error) = &result {
+        failed(&span, error);
+    }
+    result
+}
+
+fn span(step: Step) -> Span {
+    tracing::info_span!(
+        "provider", otel.name = step.name(), otel.kind = "client", otel.status_code = Empty,
+        gen_ai.provider.name = "openai", provider.id = Empty, http.response.status_code = Empty, error.type = Empty
+    )
+}
+
+/// What a failure says of itself; never its message, which is the provider's.
+fn failed(span: &Span, error: &CallError) {
+    span.record("otel.status_code", "ERROR");
+    match error.status() {
+        Some(status) => {
+            span.record("http.response.status_code", status).record("error.type", status);
+        }
+        None => {
+            span.record("error.type", tracing::field::debug(error.class()));
+        }
+    }
+}
 
 /// Asks the provider for a sign of life, and whether it takes the key.
 ///
 /// # Errors
 /// A provider that gives none.
 pub async fn ping(client: &Client) -> Result<Ping, CallError> {
-    around(Step::ProviderPing, client.ping()).await
+    call(Step::ProviderPing, client.ping()).await
 }
 
 /// Shows every input file of the account to `look`.
 pub(crate) async fn each_file(context: &Context, look: impl FnMut(File)) -> Result<(), CallError> {
-    around(Step::ProviderFiles, context.openai.each_file(Some(PURPOSE_BATCH), look)).await
+    call(Step::ProviderFiles, context.openai.each_file(Some(PURPOSE_BATCH), look)).await
 }
 
 pub(crate) async fn upload(
@@ -39,20 +72,30 @@ pub(crate) async fn upload(
     expires_after_seconds: u64,
 ) -> Result<File, CallError> {
     let upload = context.openai.upload(name, length, body, Some(expires_after_seconds));
-    around(Step::ProviderUpload, upload).await
+    call(Step::ProviderUpload, upload).await
 }
 
 pub(crate) async fn delete_file(context: &Context, id: &str) -> Result<FileDeleted, CallError> {
-    around(Step::ProviderDelete, context.openai.delete_file(id)).await
+    call(Step::ProviderDelete, context.openai.delete_file(id)).await
 }
 
 /// The one request that costs money.
 pub(crate) async fn create_batch(context: &Context, request: &CreateBatch, deadline: Instant) -> Create {
-    around(Step::ProviderCreate, context.openai.create_batch(request, deadline)).await
+    let span = span(Step::ProviderCreate);
+    let created = around(Step::ProviderCreate, context.openai.create_batch(request, deadline));
+    let created = created.instrument(span.clone()).await;
+    match &created {
+        Create::Created(batch) => {
+            span.record("provider.id", &batch.id);
+        }
+        Create::NotSent(error) | Create::Refused(error) | Create::Ambiguous(error) => failed(&span, error),
+        Create::TooLate => {}
+    }
+    created
 }
 
 pub(crate) async fn batch(context: &Context, id: &str) -> Result<Batch, CallError> {
-    around(Step::ProviderLook, context.openai.batch(id)).await
+    call(Step::ProviderLook, context.openai.batch(id)).await
 }
 
 /// Looks for batches in the list behind the batch `after`, as long as that is cheaper than to look at each.
@@ -61,20 +104,20 @@ pub(crate) async fn find_batches(
     wanted: HashSet<String>,
     after: String,
 ) -> Result<Vec<Batch>, CallError> {
-    around(Step::ProviderFind, context.openai.find_batches(wanted, after)).await
+    call(Step::ProviderFind, context.openai.find_batches(wanted, after)).await
 }
 
 /// Shows every batch of the account to `look`.
 pub(crate) async fn each_batch(context: &Context, look: impl FnMut(Batch)) -> Result<(), CallError> {
-    around(Step::ProviderBatches, context.openai.each_batch(look)).await
+    call(Step::ProviderBatches, context.openai.each_batch(look)).await
 }
 
 pub(crate) async fn cancel_batch(context: &Context, id: &str) -> Result<Batch, CallError> {
-    around(Step::ProviderCancel, context.openai.cancel_batch(id)).await
+    call(Step::ProviderCancel, context.openai.cancel_batch(id)).await
 }
 
 pub(crate) async fn download(context: &Context, file_id: &str, path: &Path) -> Result<Downloaded, CallError> {
-    around(Step::ProviderDownload, context.openai.download_to(file_id, path)).await
+    call(Step::ProviderDownload, context.openai.download_to(file_id, path)).await
 }
 
 /// Sends orders to the workers.

@@ -115,8 +115,11 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     // Ids rise with time: what was planned together travels together.
     ours.sort_unstable_by_key(|order| order.command.entity());
     for orders in ours.chunks(per_message(lane)) {
+        // Orders of several jobs have no trace in common; each finds its own with its claim.
+        let trace = orders.first().map(|order| order.trace);
+        let trace = trace.filter(|trace| orders.iter().all(|order| order.trace == *trace));
         let orders = orders.iter().map(|order| Order { entity: order.command.entity(), seq: order.seq });
-        let message = Message { lane, orders: orders.collect(), trace: None };
+        let message = Message { lane, orders: orders.collect(), trace: trace.map(|trace| trace.to_string()) };
         let outcome = match outside::send(context, message).await {
             Sent::Done => "confirmed",
             Sent::Full => "full",

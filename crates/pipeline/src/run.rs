@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use domain::{JobId, RunId, failure_backoff};
+use domain::{JobId, RunId, Trace, failure_backoff};
 use store::{RunClaim, RunRow, Store};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::failure::Failure;
 use crate::gather::gather;
@@ -33,7 +34,10 @@ pub struct Ran {
 pub(crate) async fn work(store: &Store, night: &Night, id: RunId) -> Result<Option<Ran>, Failure> {
     let Some(claim) = store.claim_run(id, LEASE).await? else { return Ok(None) };
     let kept = keep_claim(store.clone(), claim);
-    let result = gather(store, night, claim, LEASE).await;
+    let trace = Trace::of(id.0);
+    let span = tracing::error_span!("run", run.id = %id, trace_id = %trace.trace_id());
+    telemetry::trace::follow(&span, &trace.to_string());
+    let result = gather(store, night, claim, LEASE).instrument(span).await;
     drop(kept);
     if let Err(failure) = &result {
         let pause = failure_backoff(claim.failures + 1);

@@ -12,6 +12,8 @@ use store::Release;
 use telemetry::metrics::{MESSAGE_SECONDS, MESSAGES_CONSUMED, ORDERS_HANDLED};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -93,13 +95,30 @@ async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
 
 async fn one(context: &Context, claimed: Claimed, listed: Arc<poll::Listed>) {
     // A task of its own: a panic ends the handler and not the worker, and nothing is dropped half-way.
-    let inside = context.clone();
-    let result = tokio::spawn(async move { handle(&inside, claimed, &listed).await }).await;
+    let (inside, span) = (context.clone(), span(&claimed));
+    let handled = async move { handle(&inside, claimed, &listed).await };
+    let result = tokio::spawn(handled.instrument(span.clone())).await;
     let result =
         result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
-    if let Err(error) = give_back(context, claimed, result).await {
-        tracing::warn!(error = %chain(&error), "claim could not be given back; its lease runs out");
+    let given_back = give_back(context, claimed, result).instrument(span.clone()).await;
+    if let Err(error) = given_back {
+        tracing::warn!(parent: &span, error = %chain(&error), "claim could not be given back; its lease runs out");
     }
+}
+
+/// The span of a claim, behind its job's acceptance: what is logged in it says which job, batch and trace.
+fn span(claimed: &Claimed) -> Span {
+    let lane = claimed.command.lane().as_str();
+    let trace_id = claimed.trace.trace_id();
+    let span = tracing::error_span!(
+        "order", otel.name = lane, otel.kind = "consumer", otel.status_code = Empty, job.id = %claimed.job,
+        batch.id = Empty, trace_id
+    );
+    if let Command::Submit(batch) | Command::Poll(batch) | Command::Collect(batch) = claimed.command {
+        span.record("batch.id", tracing::field::display(batch));
+    }
+    telemetry::trace::follow(&span, &claimed.trace.to_string());
+    span
 }
 
 async fn handle(context: &Context, claimed: Claimed, listed: &poll::Listed) -> Result<Handled, Failure> {
@@ -150,6 +169,7 @@ async fn give_back(
         Ok(Handled::Later(due)) => return Ok(context.store.release(&claimed, Release::Later(due)).await?),
         Err(failure) => failure,
     };
+    Span::current().record("otel.status_code", "ERROR");
     let text = chain(&failure);
     let outage = failure.is_outage();
     let times = 1 + if outage { claimed.outages } else { claimed.failures };

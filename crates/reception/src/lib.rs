@@ -17,6 +17,7 @@ mod named;
 mod receive;
 mod refusal;
 mod schedule;
+mod trace;
 mod wish;
 mod word;
 

@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use domain::{
-    NightError, RunId, RunState, Schedule, ScheduleDecision, ScheduleFact, ScheduleTerms, Ticking,
+    NightError, RunId, RunState, Schedule, ScheduleDecision, ScheduleFact, ScheduleTerms, Ticking, Trace,
     decide_schedule,
 };
 use store::{Commit, Store, StoreError};
+
+use crate::trace::place;
 
 /// Why a schedule can't be told something.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,9 @@ pub async fn change_schedule(
 
 fn tell_log(decision: &ScheduleDecision) {
     for run in &decision.runs {
+        let span = tracing::error_span!("schedule.run", run.id = %run.id, trace_id = tracing::field::Empty);
+        place(&span, None, Trace::of(run.id.0));
+        let _inside = span.enter();
         let (schedule, date) = (&decision.schedule.name, run.slot.date);
         match run.state {
             RunState::Missed => tracing::warn!(schedule, %date, reason = run.reason, "night missed"),

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use crash::Step;
 use domain::{
     Event, EventType, HoldReason, JobId, JobState, Kind, Lane, Money, NextOrder, TaskId, TaskState, Time,
+    Trace,
 };
 use futures_util::FutureExt as _;
 use sea_orm::DatabaseTransaction;
@@ -210,8 +211,8 @@ async fn insert_job(
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO batch_jobs (id, kind, state, hold_reason, hold_until, version, provider, processor, \
         processor_version, definition, model, endpoint, source, priority, total, prices_of, created_at, \
-        updated_at, updated_by, run_id, run_part) \
-        VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $15, 'accept', $16, $17)";
+        updated_at, updated_by, run_id, run_part, trace) \
+        VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15, $15, 'accept', $16, $17, $18)";
     let state = job.hold.map_or(JobState::Queued, |(reason, _)| JobState::Held(reason));
     Sql::new(dialect, "accept", insert)
         .id(job.id.0)
@@ -231,6 +232,7 @@ async fn insert_job(
         .time(now)
         .id_or_null(job.run.as_ref().map(|part| part.claim.id.0))
         .text_or_null(job.run.as_ref().map(|part| part.agent.as_str()))
+        .text(job.origin.trace.unwrap_or(Trace::of(job.id.0)).to_string())
         .run(on)
         .await?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use crash::Step;
-use domain::{CommandId, Event, EventId, EventType, JobId, Stream, Time};
+use domain::{CommandId, Event, EventId, EventType, JobId, Stream, Time, Trace};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 
@@ -25,6 +25,8 @@ pub struct EventRow {
     pub sequence: u64,
     /// The facts.
     pub data: Value,
+    /// Its place in a trace.
+    pub trace: Option<Trace>,
     /// When it was written.
     pub created_at: Time,
 }
@@ -103,11 +105,12 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn say_of_command(&self, command: CommandId, event: &Event) -> Result<(), StoreError> {
-        let insert = "INSERT INTO events (id, type, subject, command, sequence, data, created_at) \
-            SELECT $1, $2, $3, $4, coalesce(max(sequence), 0) + 1, $5, $6 FROM events WHERE command = $4 \
+        let insert = "INSERT INTO events (id, type, subject, command, sequence, data, trace, created_at) \
+            SELECT $1, $2, $3, $4, coalesce(max(sequence), 0) + 1, $5, $6, $7 FROM events WHERE command = $4 \
             ON CONFLICT (id) DO NOTHING";
         let sql = self.write(Step::SayOfCommand, insert).id(event.id.0).text(event.event_type.as_str());
         let sql = sql.text(&event.subject).id(command.0).bind(event.data.clone());
+        let sql = sql.text_or_null(event.trace.map(|trace| trace.to_string()).as_deref());
         sql.time(self.clock.now()).run(&self.connection).await?;
         Ok(())
     }
@@ -152,6 +155,7 @@ fn read(row: &Row) -> Result<EventRow, StoreError> {
         stream,
         sequence: row.count("sequence")?,
         data: row.get("data")?,
+        trace: trace(row)?,
         created_at: row.get("created_at")?,
     })
 }
@@ -167,12 +171,12 @@ pub(crate) async fn insert(
     if events.is_empty() {
         return Ok(());
     }
-    let update =
-        "UPDATE batch_jobs SET event_sequence = event_sequence + $2 WHERE id = $1 RETURNING event_sequence";
+    let update = "UPDATE batch_jobs SET event_sequence = event_sequence + $2 WHERE id = $1 \
+        RETURNING event_sequence, trace";
     let sequence = Sql::new(dialect, "event_sequence", update).id(job.0).int(count(events));
     let row = sequence.one(on).await?;
     let row = row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?;
-    write(dialect, on, row.int("event_sequence")?, events, now).await
+    write(dialect, on, (row.int("event_sequence")?, trace(&row)?), events, now).await
 }
 
 /// Writes events of a schedule, in the same way.
@@ -190,22 +194,29 @@ pub(crate) async fn insert_of_schedule(
         "UPDATE schedules SET event_sequence = event_sequence + $2 WHERE name = $1 RETURNING event_sequence";
     let row = Sql::new(dialect, "event_sequence", update).text(name).int(count(events)).one(on).await?;
     let row = row.ok_or_else(|| StoreError::Missing { table: "schedule", id: name.to_owned() })?;
-    write(dialect, on, row.int("event_sequence")?, events, now).await
+    write(dialect, on, (row.int("event_sequence")?, None), events, now).await
 }
 
 fn count(events: &[Event]) -> i64 {
     i64::try_from(events.len()).unwrap_or(i64::MAX)
 }
 
-/// Writes events whose last one gets the number `last`.
+/// A place in a trace, if there is one.
+pub(crate) fn trace(row: &Row) -> Result<Option<Trace>, StoreError> {
+    let text: Option<String> = row.get("trace")?;
+    text.map(|text| text.parse().map_err(|_| row.unreadable("trace", &text))).transpose()
+}
+
+/// Writes events whose last one gets the number `last`; those without a place in a trace get that of what they
+/// belong to.
 async fn write(
     dialect: Dialect,
     on: &DatabaseTransaction,
-    last: i64,
+    (last, place): (i64, Option<Trace>),
     events: &[Event],
     now: Time,
 ) -> Result<(), StoreError> {
-    let insert = "INSERT INTO events (id, type, subject, job_id, schedule, command, sequence, data, created_at) VALUES ";
+    let insert = "INSERT INTO events (id, type, subject, job_id, schedule, command, sequence, data, trace, created_at) VALUES ";
     let numbered: Vec<(i64, &Event)> = (last - count(events) + 1..).zip(events).collect();
     for chunk in numbered.chunks(CHUNK) {
         Sql::new(dialect, "events", insert)
@@ -216,7 +227,9 @@ async fn write(
                     Stream::Schedule(name) => values.id_or_null(None).text(name).id_or_null(None),
                     Stream::Command(id) => values.id_or_null(None).text_or_null(None).id(id.0),
                 };
-                values.int(*sequence).bind(event.data.clone()).bind(now);
+                values.int(*sequence).bind(event.data.clone());
+                let trace = event.trace.or(place).map(|trace| trace.to_string());
+                values.text_or_null(trace.as_deref()).bind(now);
             })
             .then(" ON CONFLICT (id) DO NOTHING")
             .run(on)

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use crash::Step;
-use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, resend_after};
+use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, Trace, resend_after};
 use sea_orm::{DatabaseTransaction, Value};
 use uuid::Uuid;
 
 use crate::dialect::Dialect;
-use crate::sql::Sql;
-use crate::{Store, StoreError};
+use crate::sql::{Row, Sql};
+use crate::{Store, StoreError, event};
 
 /// An order to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct DueOrder {
     pub command: Command,
     /// Its sequence number: a message carries it, and finds nothing to do once it has changed.
     pub seq: i64,
+    /// Its job's place in a trace.
+    pub trace: Trace,
     sends: u32,
 }
 
@@ -56,8 +58,8 @@ impl Store {
     ) -> Result<Vec<DueOrder>, StoreError> {
         let (now, of) = (self.dialect.now(), of_provider("$2"));
         let text = format!(
-            "SELECT entity_id, seq, sends FROM ( \
-                SELECT entity_id, seq, sends, priority, send_at, \
+            "SELECT entity_id, seq, sends, (SELECT j.trace FROM batch_jobs j WHERE j.id = due.job_id) AS trace FROM ( \
+                SELECT entity_id, job_id, seq, sends, priority, send_at, \
                     ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY send_at, entity_id) AS turn \
                 FROM orders WHERE lane = $1 AND {of} AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
              ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $3"
@@ -72,7 +74,7 @@ impl Store {
             .iter()
             .map(|row| {
                 let command = Command::new(lane, row.id("entity_id")?);
-                Ok(DueOrder { command, seq: row.int("seq")?, sends: row.small("sends")? })
+                Ok(DueOrder { command, seq: row.int("seq")?, trace: trace(row)?, sends: row.small("sends")? })
             })
             .collect()
     }
@@ -166,7 +168,8 @@ impl Store {
             "UPDATE orders SET lease_until = {later}, fence = fence + 1 \
              WHERE entity_id = $1 AND lane = $2 AND seq = $3 AND due_at <= {now} \
              AND (lease_until IS NULL OR lease_until <= {now}) \
-             RETURNING fence, failures, outages",
+             RETURNING fence, failures, outages, job_id, \
+                (SELECT j.trace FROM batch_jobs j WHERE j.id = orders.job_id) AS trace",
             later = self.dialect.now_plus_ms("$4"),
             now = self.dialect.now(),
         );
@@ -174,7 +177,8 @@ impl Store {
         let row = sql.int(millis(lease)).one(&self.connection).await?;
         row.map(|row| {
             let (failures, outages) = (row.small("failures")?, row.small("outages")?);
-            Ok(Claimed { command, seq, fence: row.int("fence")?, failures, outages })
+            let (job, trace) = (JobId(row.id("job_id")?), trace(&row)?);
+            Ok(Claimed { command, job, trace, seq, fence: row.int("fence")?, failures, outages })
         })
         .transpose()
     }
@@ -279,6 +283,11 @@ impl Store {
     pub async fn nudge(&self, entity: Uuid) -> Result<bool, StoreError> {
         Ok(nudge(self.dialect, entity, None).commits(Step::Nudge).run(&self.connection).await? > 0)
     }
+}
+
+/// The job's place in a trace; every job has one.
+fn trace(row: &Row) -> Result<Trace, StoreError> {
+    event::trace(row)?.ok_or_else(|| row.unreadable("trace", "null"))
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {

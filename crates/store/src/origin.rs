@@ -1,7 +1,7 @@
 //! What is kept of how a job was asked for: its parent, the key that makes a wish safe to repeat, and what
 //! the caller wrote on it for itself.
 
-use domain::JobId;
+use domain::{JobId, Trace};
 use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ pub struct Origin {
     pub labels: Option<Value>,
     /// Whatever else the caller keeps with it, a JSON object.
     pub metadata: Option<Value>,
+    /// The place in a trace that it was asked for from; none: a trace begins with it.
+    pub trace: Option<Trace>,
 }
 
 /// A command from outside, as its sender calls it.

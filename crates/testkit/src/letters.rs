@@ -62,6 +62,30 @@ impl Fleet {
         })
     }
 
+    /// Takes every event out of the queue for the agent job runner: its body, and its header `traceparent`.
+    ///
+    /// # Panics
+    /// Where the broker is away, or an event is no JSON.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<(serde_json::Value, String)> {
+        let queue = format!("{}.agent", self.prefix);
+        self.runtime.block_on(async {
+            let (channel, _connection) = self.channel().await;
+            let mut events = Vec::new();
+            let options = BasicGetOptions { no_ack: true };
+            while let Some(got) = channel.basic_get(queue.as_str().into(), options).await.expect("the queue")
+            {
+                let headers = got.delivery.properties.headers().clone().unwrap_or_default();
+                let trace = match headers.inner().get("traceparent") {
+                    Some(AMQPValue::LongString(text)) => text.to_string(),
+                    other => format!("{other:?}"),
+                };
+                events.push((serde_json::from_slice(&got.delivery.data).expect("JSON"), trace));
+            }
+            events
+        })
+    }
+
     /// Messages of a queue that nobody holds.
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod collector;
 mod database;
 mod fleet;
 mod letters;
@@ -25,6 +26,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use broker::Broker;
+pub use collector::{Collector, Span};
 pub use database::Database;
 pub use fleet::Fleet;
 pub use letters::DeadLetter;

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{NightError, Priority, Rule, RunState, Slot, Trigger};
-use crate::{Date, Event, EventType, RunId, Time};
+use crate::{Date, Event, EventType, RunId, Time, Trace};
 
 /// How late the ticker may be by itself: a slot of this age is on time whatever the catch-up window.
 const ON_TIME: Duration = Duration::from_secs(60);
@@ -247,7 +247,8 @@ fn new_run(
         "state": state,
         "reason": reason,
     });
-    let event = Event::of_schedule(event_type, &schedule.name, &id.to_string(), data);
+    let event =
+        Event::of_schedule(event_type, &schedule.name, &id.to_string(), data).at(Some(Trace::of(id.0)));
     NewRun { id, trigger, slot, state, max_tasks, reason, event }
 }
 

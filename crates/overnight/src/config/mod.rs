@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) openai_project: Option<String>,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
+    /// Where traces are exported to.
+    pub(crate) collector: Option<Url>,
     pub(crate) clock: Clock,
     pub(crate) crash: Option<String>,
     /// Where passed crash points are written, for tests.
@@ -203,6 +205,7 @@ impl Reader<'_> {
         let openai_key = self.openai_key(simulated);
         let log_filter = self.text(name::LOG_LEVEL);
         let log_format = self.log_format();
+        let collector = self.collector();
         let clock = self.parsed(name::OVERNIGHT_CLOCK_OFFSET);
         let (crash, crash_log) = (self.crash(), self.crash_log());
         let retry = self.choice(name::BATCH_RETRY, &["now", "tonight"]);
@@ -245,6 +248,7 @@ impl Reader<'_> {
             openai_project: self.text(name::OPENAI_PROJECT_ID),
             log_filter: log_filter?,
             log_format: log_format?,
+            collector: collector?,
             clock: clock?,
             crash: crash?,
             crash_log: crash_log?,
@@ -391,6 +395,16 @@ impl Reader<'_> {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let default = if terminal { LogFormat::Text } else { LogFormat::Json };
         self.parsed_or(name::LOG_FORMAT, default)
+    }
+
+    fn collector(&mut self) -> Option<Option<Url>> {
+        let Some(text) = self.text(name::OTEL_EXPORTER_OTLP_ENDPOINT) else { return Some(None) };
+        let url =
+            Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_none() {
+            self.wrong(name::OTEL_EXPORTER_OTLP_ENDPOINT, "not an http or https address");
+        }
+        url.map(Some)
     }
 
     fn crash(&mut self) -> Option<Option<String>> {

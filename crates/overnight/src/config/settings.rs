@@ -89,6 +89,8 @@ settings! {
     OPENAI_PROJECT_ID, "openai.project_id", "", "sent as OpenAI-Project";
     LOG_LEVEL, "log.level", "warn", "log level, or a filter such as pipeline=debug,info";
     LOG_FORMAT, "log.format", "", "text or json; unset: text on a terminal, else json";
+    OTEL_EXPORTER_OTLP_ENDPOINT, "otel.endpoint", "",
+        "collector that traces are exported to over OTLP/HTTP, such as http://127.0.0.1:4318; unset: none are";
     OVERNIGHT_CLOCK_OFFSET, "clock_offset", "0s",
         "how far this process's clock runs ahead, such as +36h or -90m, for tests";
     OVERNIGHT_CRASH, "crash", "", "crash point to arm, for tests; builds for release have none";

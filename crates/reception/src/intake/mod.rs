@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use ::source::Invalid;
 use ::store::{BacklogTask, NewJob, NewTask, Origin, RunPart, Store, StoreError};
-use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time};
+use domain::{HoldReason, JobId, Kind, Limits, PriceTable, TaskId, Time, Trace};
 use processor::Processor;
+use tracing::Instrument as _;
 
 use crate::InlineRecord;
 use crate::estimate::{self, Estimate};
+use crate::trace::place;
 pub(crate) use item::Item;
 pub use item::record_row;
 use item::{Names, Weighed, read_part, read_selected};
@@ -214,8 +216,21 @@ impl Intake {
         request: &Request,
         run: Option<RunPart>,
     ) -> Result<Outcome, IntakeError> {
+        let id = JobId(store.clock().new_id());
+        let span = tracing::error_span!("accept", job.id = %id, trace_id = tracing::field::Empty);
+        let trace = place(&span, request.origin.trace, Trace::of(id.0));
+        let origin = Origin { trace: Some(trace), ..request.origin.clone() };
+        self.write(store, request, (id, origin), run).instrument(span).await
+    }
+
+    async fn write(
+        &self,
+        store: &Store,
+        request: &Request,
+        (id, origin): (JobId, Origin),
+        run: Option<RunPart>,
+    ) -> Result<Outcome, IntakeError> {
         let clock = store.clock();
-        let id = JobId(clock.new_id());
         let definition = request.processor.definition();
         let mut accept = store.accept(NewJob {
             id,
@@ -231,7 +246,7 @@ impl Intake {
             priority: request.priority,
             prices_of: request.prices.date.clone(),
             run,
-            origin: request.origin.clone(),
+            origin,
         });
         for part in self.selected.chunks(PART) {
             let places: Vec<u32> = part.iter().map(|selected| selected.place).collect();
