@@ -25,7 +25,7 @@ fn copy(from: &Path, to: &Path) {
 /// A job that a backup knows as planned, and that was run after the backup was taken.
 fn ahead_of_its_backup() -> (Overnight, String, PathBuf) {
     let mut overnight = crate::overnight();
-    overnight.set("OVERNIGHT_CRASH", "upload.before:1");
+    overnight.set("OVERNIGHT_CRASH", "provider.upload.before:1");
     assert_eq!(submit(&overnight, &[]).code, None, "killed before the upload");
     overnight.unset("OVERNIGHT_CRASH");
     let backup = overnight.folder().join("backup");
@@ -74,7 +74,7 @@ fn a_tag_of_its_own_pays_for_nothing_twice() {
 #[test]
 fn a_switch_that_is_off_settles_what_became_of_a_create() {
     let mut overnight = crate::overnight().with("OVERNIGHT_SIM", "hold=true");
-    overnight.set("OVERNIGHT_CRASH", "create.after_reply:1");
+    overnight.set("OVERNIGHT_CRASH", "provider.create.after:1");
     assert_eq!(submit(&overnight, &[]).code, None, "killed before the reply was written down");
     overnight.unset("OVERNIGHT_CRASH");
     overnight.set("ENABLE_BATCH_API", "false");
