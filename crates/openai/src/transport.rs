@@ -138,8 +138,11 @@ impl Client {
             ..self.error(call, Class::Retryable, message)
         };
         let bytes = response.bytes().await.map_err(|error| unreadable(describe(&error)))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| unreadable(format!("the answer can't be read: {error}")))
+        // The library's own words may quote a value of the body.
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            unreadable(format!("the answer can't be read, from line {line} column {column} on"))
+        })
     }
 
     pub(crate) fn error(&self, call: &Call, class: Class, message: String) -> CallError {

@@ -28,7 +28,7 @@ impl Reader {
         match serde_json::from_slice::<ResponseLine<'_>>(line) {
             Ok(parsed) => Some(self.meaning(&parsed)),
             Err(error) => {
-                let message = format!("the provider's result line can't be read: {error}");
+                let message = unreadable(&error);
                 Some(failed(recover_custom_id(line)?, ErrorClass::TransientParse, message))
             }
         }
@@ -115,6 +115,16 @@ fn refusal(custom_id: String, response: &LineResponse<'_>) -> SettledLine {
     }
 }
 
+/// Why a line can't be read. An error of the right syntax may quote a value, so only its place is told.
+fn unreadable(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "holds an unexpected value",
+        serde_json::error::Category::Eof => "breaks off",
+        _ => "is not JSON",
+    };
+    format!("the provider's result line {what} at column {}", error.column())
+}
+
 fn failed(custom_id: String, class: ErrorClass, message: String) -> SettledLine {
     SettledLine { end: AttemptEnd::Failed(class), message: Some(message), ..blank(custom_id) }
 }
@@ -175,6 +185,19 @@ impl<'de> Visitor<'de> for CustomId<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_the_wrong_shape_is_not_quoted() {
+        let secret = "SECRET ".repeat(200);
+        let line = serde_json::json!({ "custom_id": "a_1", "response": secret }).to_string();
+        let error = serde_json::from_str::<ResponseLine<'_>>(&line).unwrap_err();
+        assert!(error.to_string().contains("SECRET"), "the library quotes: {error}");
+        let column = error.column();
+        let expected = format!("the provider's result line holds an unexpected value at column {column}");
+        assert_eq!(unreadable(&error), expected);
+        let broken = serde_json::from_str::<ResponseLine<'_>>("{\"custom_id\":").unwrap_err();
+        assert_eq!(unreadable(&broken), "the provider's result line breaks off at column 13");
+    }
 
     #[test]
     fn a_line_that_breaks_off_still_names_its_request() {
