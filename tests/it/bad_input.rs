@@ -124,6 +124,28 @@ fn a_second_process_on_the_folder_is_told_who_has_it() {
     up.wait().unwrap();
 }
 
+/// Whoever owns a file is at work on it, also where another folder names it.
+#[test]
+fn a_second_folder_on_one_database_is_told_who_has_it() {
+    let ours = crate::overnight().with("GATEWAY_ADDR", "127.0.0.1:0");
+    let url = format!("sqlite://{}", ours.folder().join("shared.db").display());
+    let ours = ours.with("DATABASE_URL", &url);
+    let other = crate::overnight().with("GATEWAY_ADDR", "127.0.0.1:0").with("DATABASE_URL", &url);
+    let mut up = ours.spawn(&["up"]);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(up.stdout.as_mut().unwrap()), &mut line)
+        .unwrap();
+    let good = write(&other, "a.json", GOOD);
+    for command in [&["up"][..], &["batch", "submit", "product-labeling", "--files", &glob(&good)]] {
+        let refused = other.run(command).exits(78);
+        let who = format!("process {} (overnight up) is using the database", up.id());
+        assert!(refused.stderr.contains(&who), "{command:?}: {}", refused.stderr);
+    }
+    let _ = other.run(&["batch", "list"]).exits(0);
+    up.kill().unwrap();
+    up.wait().unwrap();
+}
+
 #[test]
 fn no_key_names_the_setting() {
     let overnight =

@@ -1,6 +1,6 @@
 //! Start-up and shutdown, once for all commands: folder, database, gateway, provider, stages — and back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{HoldReason, Lane, Rule, Time};
@@ -11,7 +11,7 @@ use store::{Store, StoreOptions};
 use url::Url;
 
 use crate::config::Config;
-use crate::data_folder::{DataFolder, Owned, taken};
+use crate::data_folder::{DataFolder, Owned, Taken};
 use crate::exit::{Exit, Trouble};
 
 /// Limits of the calls to the provider; a create has its own.
@@ -34,8 +34,8 @@ pub(crate) struct Desk {
 enum Stages {
     /// This process may: the data folder is ours.
     Ours { _folder: DataFolder },
-    /// Another process, which owns the data folder.
-    Theirs(String),
+    /// Another process, which owns the data folder or the database file.
+    Theirs(Taken),
     /// The processes of the fleet; commands state what they want, and look.
     Fleet,
 }
@@ -46,9 +46,9 @@ impl Desk {
         if config.is_fleet() {
             return Self::with(config, Stages::Fleet).await;
         }
-        let stages = match DataFolder::take(&config.data_dir, command)? {
+        let stages = match DataFolder::take(&config.data_dir, config.database_path().as_deref(), command)? {
             Owned::ByUs(folder) => Stages::Ours { _folder: folder },
-            Owned::ByOther(owner) => Stages::Theirs(owner),
+            Owned::ByOther(taken) => Stages::Theirs(taken),
         };
         Self::with(config, stages).await
     }
@@ -57,7 +57,7 @@ impl Desk {
     pub(crate) async fn open_to_write(config: &Config, command: &str) -> Result<Self, Trouble> {
         let desk = Self::open(config, command).await?;
         match &desk.stages {
-            Stages::Theirs(owner) => Err(taken(&config.data_dir, owner)),
+            Stages::Theirs(taken) => Err(taken.trouble()),
             Stages::Ours { .. } | Stages::Fleet => Ok(desk),
         }
     }
@@ -83,8 +83,9 @@ impl Desk {
 
 /// Opens the database, as it is now.
 pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Store, Trouble> {
+    let file = config.database_path();
     if let Some(folder) =
-        config.database_path().and_then(|path| path.parent()).filter(|f| !f.as_os_str().is_empty())
+        file.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
     {
         std::fs::create_dir_all(folder).map_err(|error| {
             Trouble::config(format!("can't make the folder of the database, {}", folder.display()))
@@ -108,7 +109,7 @@ impl World {
     /// else shall find it; the stages find it anywhere.
     pub(crate) async fn start(config: &Config, desk: Desk, listen_for_others: bool) -> Result<Self, Trouble> {
         match &desk.stages {
-            Stages::Theirs(owner) => return Err(taken(&config.data_dir, owner)),
+            Stages::Theirs(taken) => return Err(taken.trouble()),
             Stages::Fleet => return Self::beside(config, desk),
             Stages::Ours { .. } => {}
         }

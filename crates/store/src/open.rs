@@ -1,5 +1,6 @@
 //! Opening a database, and the only way to begin a transaction.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crash::Step;
@@ -155,6 +156,20 @@ fn connect_options(url: &str) -> ConnectOptions {
     options
 }
 
+/// The file that a `sqlite:` URL names, as the driver reads it; none for another database, or one in memory.
+#[must_use]
+pub fn sqlite_file(url: &str) -> Option<PathBuf> {
+    use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+    if !url.starts_with("sqlite:") {
+        return None;
+    }
+    let options: SqliteConnectOptions = url.parse().ok()?;
+    let file = options.get_filename();
+    // What the driver calls a database in memory; it is its connection's own.
+    let in_memory = file.to_string_lossy().starts_with("file:sqlx-in-memory");
+    (!in_memory).then(|| file.to_path_buf())
+}
+
 /// The URL without its password, for people.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -170,6 +185,15 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_the_one_that_the_driver_opens() {
+        let file = |url| sqlite_file(url).map(|path| path.display().to_string());
+        assert_eq!(file("sqlite:///a/b%20c.db?mode=rwc").as_deref(), Some("/a/b c.db"));
+        assert_eq!(file("sqlite:b.db").as_deref(), Some("b.db"));
+        assert_eq!(file("sqlite::memory:"), None);
+        assert_eq!(file("postgres://db/x"), None);
+    }
 
     #[test]
     fn a_password_is_not_shown() {

@@ -149,9 +149,9 @@ impl Config {
         self.queue_url != MEMORY
     }
 
-    pub(crate) fn database_path(&self) -> Option<&Path> {
-        let path = self.database_url.strip_prefix("sqlite:")?;
-        Some(Path::new(path.trim_start_matches("//").split('?').next().unwrap_or_default()))
+    /// The database's file, where it is one.
+    pub(crate) fn database_path(&self) -> Option<PathBuf> {
+        store::sqlite_file(&self.database_url)
     }
 }
 
@@ -255,7 +255,7 @@ impl Reader<'_> {
             data_dir,
         };
         self.beyond_loopback(&config);
-        if config.is_fleet() && config.database_path().is_some() {
+        if config.is_fleet() && config.database_url.starts_with("sqlite:") {
             self.wrong(
                 name::QUEUE_URL,
                 "several processes share the database: set DATABASE_URL to a postgres: URL",
