@@ -84,7 +84,7 @@ CREATE TABLE batch_jobs (
     output_tokens BIGINT NOT NULL DEFAULT 0,
     cost BIGINT NOT NULL DEFAULT 0,
     normal_cost BIGINT NOT NULL DEFAULT 0,
-    unpriced BIGINT NOT NULL DEFAULT 0,  -- answers whose cost nobody knows; they are not in the sums
+    unpriced BIGINT NOT NULL DEFAULT 0,  -- requests whose cost nobody knows; they are not in the sums
     estimate_input_tokens BIGINT,
     estimate_output_tokens BIGINT,
     estimate_cost BIGINT,                -- null: no price is known
@@ -352,7 +352,11 @@ SELECT j.id, j.id AS job_id, j.kind AS job_type, j.provider, j.processor, j.mode
        j.total AS issues_count, j.succeeded AS completed_count,
        j.failed + j.expired + j.cancelled + j.missing AS failed_count,
        j.submitted_at, j.ended_at AS completed_at, b.expires_at, j.metadata,
-       j.estimate_cost / 1e12 AS cost_estimate, j.cost / 1e12 AS cost_usd, j.normal_cost / 1e12 AS normal_cost_usd,
+       j.estimate_cost / 1e12 AS cost_estimate,
+       -- Null where nothing of the cost is known; where some of it is, unknown_costs says how much is not.
+       CASE WHEN j.unpriced = 0 OR j.cost > 0 THEN j.cost / 1e12 END AS cost_usd,
+       CASE WHEN j.unpriced = 0 OR j.cost > 0 THEN j.normal_cost / 1e12 END AS normal_cost_usd,
+       j.unpriced AS unknown_costs,
        j.selection_query, coalesce(j.last_error, b.last_error) AS error_message, j.created_at
 FROM batch_jobs j
 LEFT JOIN batches b ON b.job_id = j.id

@@ -132,7 +132,48 @@ fn an_unknown_price_is_unknown_and_not_nothing() {
     let dry = overnight.run(&[&submit[..], &["--dry-run", "--json"]].concat()).exits(0);
     assert_eq!(dry.json()["cost_usd_at_most"], Value::Null);
     let ran = overnight.run(&[&submit[..], &["--wait"]].concat()).exits(0);
-    assert!(ran.stdout.contains("cost unknown"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("no price of nobodys-model is known"), "{}", ran.stdout);
+    unknown_everywhere(&overnight, 36);
+}
+
+#[test]
+fn answers_that_are_missing_have_an_unknown_cost_and_not_none() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "missing=1");
+    let files = testkit::write_records(overnight.folder(), 3, 50);
+    let ran = overnight.run(&["batch", "submit", "product-labeling", "--wait", "--files", &files]).exits(5);
+    let why = "cost unknown: 3 requests at unknown cost, since the provider told no usage";
+    assert!(ran.stdout.contains(why), "{}", ran.stdout);
+    unknown_everywhere(&overnight, 3);
+}
+
+/// Wherever the cost of the one job is shown it is unknown, and not 0.
+#[track_caller]
+fn unknown_everywhere(overnight: &testkit::Overnight, requests: i64) {
+    let job = overnight.only_job();
+    for name in ["cost_usd", "normal_cost_usd", "saved_usd"] {
+        assert_eq!(job[name], Value::Null, "{name}");
+    }
+    assert_eq!(job["answers_of_unknown_cost"], requests);
+    let list = overnight.run(&["batch", "list"]).exits(0);
+    let line = list.stdout.lines().nth(1).unwrap();
+    assert_eq!((line.matches("unknown").count(), line.matches('$').count()), (2, 0), "{line}");
+    let nulls = "SELECT count(*) FROM batch_job_overview WHERE cost_usd IS NULL AND normal_cost_usd IS NULL \
+        AND unknown_costs > 0";
+    assert_eq!(overnight.database().number(nulls), 1);
+}
+
+#[test]
+fn a_cost_that_is_known_in_part_is_marked() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "missing=0.3");
+    let issues = testkit::sample_issues();
+    let _ = overnight.run(&["batch", "submit", "product-labeling", "--wait", "--files", &issues]).exits(6);
+    let job = overnight.only_job();
+    assert!(job["cost_usd"].as_f64().unwrap() > 0.0 && job["answers_of_unknown_cost"].as_i64().unwrap() > 0);
+    let list = overnight.run(&["batch", "list"]).exits(0).stdout;
+    let line = list.lines().nth(1).unwrap();
+    assert!(line.contains("+  ") && list.contains("\n+ and requests whose cost nobody knows"), "{list}");
+    let known = "SELECT count(*) FROM batch_job_overview WHERE cost_usd > 0 AND unknown_costs > 0";
+    assert_eq!(overnight.database().number(known), 1);
 }
 
 #[test]

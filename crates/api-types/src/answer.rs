@@ -45,13 +45,13 @@ pub struct Job {
     pub batch_counts: BatchCounts,
     /// What the answers used.
     pub usage: Usage,
-    /// Paid, as far as known.
-    pub cost_usd: f64,
+    /// Paid, as far as known; none: nothing of it is.
+    pub cost_usd: Option<f64>,
     /// The same at the normal price.
-    pub normal_cost_usd: f64,
+    pub normal_cost_usd: Option<f64>,
     /// The difference.
-    pub saved_usd: f64,
-    /// Answers whose cost nobody knows; they are not in the sums.
+    pub saved_usd: Option<f64>,
+    /// Requests whose cost nobody knows; they are not in the sums.
     pub answers_of_unknown_cost: u64,
     /// Price expected, at most; none: unknown.
     pub estimate_usd: Option<f64>,

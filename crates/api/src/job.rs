@@ -22,6 +22,7 @@ pub async fn shown(store: &Store, row: JobRow) -> Result<Job, StoreError> {
 }
 
 fn view(row: JobRow, tasks: &TaskTally, batches: &BatchTally) -> Job {
+    let known = row.known_cost();
     let shown = ShownState::of(row.job.state, batches);
     Job {
         job_id: row.job.id.to_string(),
@@ -54,9 +55,9 @@ fn view(row: JobRow, tasks: &TaskTally, batches: &BatchTally) -> Job {
             cached_tokens: row.tokens.cached,
             output_tokens: row.tokens.output,
         },
-        cost_usd: row.cost.dollars(),
-        normal_cost_usd: row.normal_cost.dollars(),
-        saved_usd: row.cost.saved_of(row.normal_cost).dollars(),
+        cost_usd: known.map(|(paid, _)| paid.dollars()),
+        normal_cost_usd: known.map(|(_, normal)| normal.dollars()),
+        saved_usd: known.map(|(paid, normal)| paid.saved_of(normal).dollars()),
         answers_of_unknown_cost: row.unpriced,
         estimate_usd: row.estimate_cost.map(Money::dollars),
         estimate: row.estimate_tokens.map(|(input, output)| Estimate {

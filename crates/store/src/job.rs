@@ -39,7 +39,7 @@ pub struct JobRow {
     pub ended: TaskTally,
     /// Tokens of all answers.
     pub tokens: Tokens,
-    /// Paid, as far as known.
+    /// Paid, as far as known; [`JobRow::known_cost`] tells nothing from unknown.
     pub cost: Money,
     /// The same at the normal price.
     pub normal_cost: Money,
@@ -67,6 +67,16 @@ pub struct JobRow {
     pub submitted_at: Option<Time>,
     /// When it ended.
     pub ended_at: Option<Time>,
+}
+
+impl JobRow {
+    /// What it cost and what it would have cost at the normal price, as far as known; none: requests may have
+    /// been billed, and nobody knows what any of them cost.
+    #[must_use]
+    pub fn known_cost(&self) -> Option<(Money, Money)> {
+        let is_unknown = self.unpriced > 0 && self.cost == Money(0);
+        (!is_unknown).then_some((self.cost, self.normal_cost))
+    }
 }
 
 /// What a prefix of an id found.

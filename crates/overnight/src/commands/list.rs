@@ -24,13 +24,16 @@ pub(crate) async fn run(
     let now = desk.store.clock().now();
     let since = since.map(|since| now - TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX));
     let jobs = desk.store.jobs(open, since, limit).await?;
-    let (mut rows, mut documents) = (Vec::new(), Vec::new());
+    let (mut rows, mut documents, mut is_marked) = (Vec::new(), Vec::new(), false);
     for row in &jobs {
         let (_, shown, _) = desk.store.job_shown(row.job.id).await?;
         documents.push(job_document(&desk.store, row.job.id).await?);
         let failed = row.ended.ended() - row.ended.succeeded;
         let ended = row.job.state.outcome().is_some();
-        let saved = row.cost.saved_of(row.normal_cost);
+        let known = row.known_cost();
+        // What nobody knows is in no sum; the mark says that there is some.
+        let mark = if row.unpriced > 0 && known.is_some() { "+" } else { "" };
+        is_marked |= ended && !mark.is_empty();
         rows.push(vec![
             row.job.id.to_string(),
             row.processor.clone(),
@@ -38,8 +41,12 @@ pub(crate) async fn run(
             count(row.job.total),
             count(row.ended.succeeded),
             count(failed),
-            if ended { row.cost.to_string() } else { format!("~{}", money(row.estimate_cost)) },
-            if ended { saved.to_string() } else { "-".to_owned() },
+            if ended {
+                money(known.map(|(paid, _)| paid)) + mark
+            } else {
+                format!("~{}", money(row.estimate_cost))
+            },
+            if ended { money(known.map(|(paid, normal)| paid.saved_of(normal))) } else { "-".to_owned() },
             age(now, row.created_at),
         ]);
     }
@@ -50,6 +57,9 @@ pub(crate) async fn run(
         }
         let titles = ["JOB", "PROCESSOR", "STATE", "TASKS>", "OK>", "NOT OK>", "COST>", "SAVED>", "AGE>"];
         let mut text = table(&titles, rows);
+        if is_marked {
+            text.push_str("\n+ and requests whose cost nobody knows: overnight batch details JOB");
+        }
         if u64::try_from(shown) == Ok(limit) {
             let more = if limit < MOST_LISTED { "more with --limit" } else { "older ones are left out" };
             text.push_str(&format!("\n{shown} shown; {more}, fewer with --open or --since"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{JobId, Money};
+use domain::JobId;
 use serde_json::json;
 
 use crate::commands::details::job_document;
@@ -119,25 +119,20 @@ async fn show(desk: &Desk, job: JobId, output: &Output) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Cost and saving in one line; what nobody knows is said, and counted as nothing.
+/// Cost and saving in one line; what nobody knows is said, with the reason, and counted as nothing.
 pub(crate) fn bill(row: &store::JobRow) -> String {
-    let answers = row.ended.ended();
-    if row.unpriced > 0 && row.cost == Money(0) {
-        return format!(
-            "cost unknown: no known price for {} of {} ({})",
-            count(row.unpriced),
-            counted(answers, "answer", "answers"),
-            row.model
-        );
-    }
-    let saved = row.cost.saved_of(row.normal_cost);
-    let percent =
-        if row.normal_cost.0 == 0 { 0.0 } else { 100.0 * saved.dollars() / row.normal_cost.dollars() };
-    let mut text =
-        format!("cost {}   normal {}   saved {} ({percent:.0} %)", row.cost, row.normal_cost, saved);
+    let requests = counted(row.unpriced, "request", "requests");
+    let unknown = if row.estimate_cost.is_none() {
+        format!("{requests} at unknown cost, since no price of {} is known", row.model)
+    } else {
+        format!("{requests} at unknown cost, since the provider told no usage")
+    };
+    let Some((paid, normal)) = row.known_cost() else { return format!("cost unknown: {unknown}") };
+    let saved = paid.saved_of(normal);
+    let percent = if normal.0 == 0 { 0.0 } else { 100.0 * saved.dollars() / normal.dollars() };
+    let mut text = format!("cost {paid}   normal {normal}   saved {saved} ({percent:.0} %)");
     if row.unpriced > 0 {
-        let unknown = counted(row.unpriced, "answer", "answers");
-        text.push_str(&format!("   not in the sum: {unknown} of unknown cost"));
+        text.push_str(&format!("\nnot in the sum: {unknown}"));
     }
     if row.provider == "sim" {
         text.push_str("\nthe model is simulated: nothing was paid");
