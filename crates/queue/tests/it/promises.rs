@@ -229,6 +229,8 @@ async fn a_message_of_a_later_version_is_neither_dead_nor_in_the_way() {
         let body = br#"{"v":2,"lane":"poll","targets":[]}"#;
         hands.publish(&place.name("work"), "poll", body, BasicProperties::default()).await;
     }
+    hands.arrived().await;
+    // It is the last in the queue: once it is here, all of them were.
     send(&queue, &message(Lane::Poll, 3)).await;
     assert_eq!(drain_to(&queue, Lane::Poll, 3).await, [3]);
     queue.close().await;

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use domain::Lane;
-use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use queue::{Delivery, Message, Options, Order, Queue, Sent, State, topology};
@@ -66,6 +66,7 @@ impl Place {
         let connection = Connection::connect(&self.url, ConnectionProperties::default());
         let connection = connection.await.expect("the broker is there");
         let channel = connection.create_channel().await.expect("a channel");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
         Hands { channel, _connection: connection }
     }
 }
@@ -96,6 +97,13 @@ impl Hands {
         let options = BasicPublishOptions::default();
         let published = self.channel.basic_publish(exchange, key, options, body, properties).await;
         drop(published.expect("published"));
+    }
+
+    /// Waits until what was published lies in its queues. Only then does it come before what is sent on another
+    /// connection.
+    pub async fn arrived(&self) {
+        let confirmed = soon("what was published has arrived", self.channel.wait_for_confirms()).await;
+        drop(confirmed.expect("the broker is there"));
     }
 
     /// The next message of a queue, taken away.
