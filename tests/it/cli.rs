@@ -107,3 +107,72 @@ fn the_example_configuration_is_sound() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/config.example.toml");
     let _ = crate::overnight().run(&["--config", example, "config", "check"]).exits(0);
 }
+
+#[test]
+fn set_counts_on_both_sides_of_the_command() {
+    let both =
+        ["--set", "BATCH_MAX_REQUESTS=5", "config", "show", "--set", "BATCH_TASK_MAX_ATTEMPTS=1", "--json"];
+    let shown = crate::overnight().run(&both).exits(0).json();
+    assert_eq!(
+        (&shown["BATCH_MAX_REQUESTS"]["value"], &shown["BATCH_MAX_REQUESTS"]["origin"]),
+        (&"5".into(), &"flag".into())
+    );
+    assert_eq!(shown["BATCH_TASK_MAX_ATTEMPTS"]["value"], "1");
+    let misspelt = ["--set", "BATCH_MAX_REQUEST=5", "config", "check", "--set", "BATCH_TASK_MAX_ATTEMPTS=1"];
+    let ran = crate::overnight().run(&misspelt).exits(78);
+    assert!(ran.stdout.contains("did you mean BATCH_MAX_REQUESTS?"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_in_force_is_shown_and_what_is_wrong_is_said() {
+    let mut overnight = crate::overnight();
+    for name in ["BATCH_POLL_INTERVAL_MS", "SUBMIT_SETTLE_MS", "SUBMIT_TIMEOUT_MS", "BATCH_TIMEZONE"] {
+        overnight.unset(name);
+    }
+    overnight.set("TZ", "Europe/Lisbon");
+    let value = |provider: &str, name: &str| {
+        let shown = overnight.run(&["config", "show", "--json", "--provider", provider]).exits(0).json();
+        shown[name]["value"].as_str().unwrap().to_owned()
+    };
+    for (name, simulated, real) in [
+        ("BATCH_POLL_INTERVAL_MS", "1000", "60000"),
+        ("SUBMIT_SETTLE_MS", "1000", "900000"),
+        ("SUBMIT_TIMEOUT_MS", "5000", "90000"),
+        ("SUBMIT_UNKNOWN", "fence", "park"),
+        ("BATCH_TIMEZONE", "Europe/Lisbon", "Europe/Lisbon"),
+    ] {
+        assert_eq!(
+            (value("sim", name).as_str(), value("openai", name).as_str()),
+            (simulated, real),
+            "{name}"
+        );
+    }
+    overnight.set("BATCH_MAX_REQUEST", "5");
+    let shown = overnight.run(&["config", "show"]).exits(78);
+    assert!(shown.stdout.contains("BATCH_MAX_REQUESTS"), "{}", shown.stdout);
+    assert!(shown.stderr.contains("unknown environment variable BATCH_MAX_REQUEST"), "{}", shown.stderr);
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_what_to_be() {
+    for (pair, way_out) in [
+        ("BATCH_OVERNIGHT_HOUR=true", "take a whole number from 0 to 23"),
+        ("BATCH_TIMEZONE=Mars/X", "take an IANA name, such as Europe/Berlin"),
+    ] {
+        let ran = crate::overnight().run(&["config", "check", "--set", pair]).exits(78);
+        assert!(ran.stdout.contains(way_out), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn the_documentation_names_every_command() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let help = crate::overnight().run(&["--help"]).exits(0).stdout;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let names = commands.lines().take_while(|line| !line.is_empty());
+    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    for name in names.map(|name| format!("| `{name}")) {
+        assert!(docs.contains(&name), "{name} is not documented");
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and how it is said in `--help`.
 
 mod schedule;
+mod set;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use schedule::{AddArgs, ScheduleCommand};
+pub(crate) use set::to_the_front;
 
 /// Works a backlog through the night at half price.
 #[derive(Parser)]
@@ -311,11 +313,12 @@ pub(crate) enum TokenCommand {
 }
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["files", "task_ids"])))]
 pub(crate) struct SubmitArgs {
     /// A processor's name, or its TOML file
     pub(crate) processor: String,
     /// Issue files; quote the pattern
-    #[arg(long, value_name = "GLOB", num_args = 1.., required_unless_present = "task_ids", conflicts_with = "task_ids")]
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
     pub(crate) files: Vec<String>,
     /// Tasks of the backlog
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]

@@ -26,7 +26,7 @@ use output::Output;
 const BLOCKING_THREADS: usize = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(cli::to_the_front(std::env::args_os()));
     let output = Output::new(&cli.global);
     let result = run(cli, &output);
     let exit = result.unwrap_or_else(|trouble| {

@@ -3,19 +3,23 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::{ConfigCommand, Global};
-use crate::config::{Checked, Config, Origin, SETTINGS, Setting, Values};
+use crate::config::{Checked, Config, Origin, SETTINGS, Setting};
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, counted, len, table};
 
 pub(crate) fn run(command: &ConfigCommand, global: &Global, output: &Output) -> Result<Exit, Trouble> {
     let mut checked = Config::check(global);
-    // Most commands talk to the provider in the end.
-    checked.errors.extend(checked.missing_key.take());
     match command {
-        ConfigCommand::Check => Ok(check(&checked, output)),
+        ConfigCommand::Check => {
+            // Most commands talk to the provider in the end.
+            checked.errors.extend(checked.missing_key.take());
+            Ok(check(&checked, output))
+        }
         ConfigCommand::Show { origin } => {
-            show(&checked.values, *origin, output);
-            Ok(Exit::Success)
+            show(&checked, *origin, output);
+            // With an error in it nothing is in force: every other command refuses it.
+            checked.errors.iter().for_each(|error| output.trouble(error));
+            Ok(if checked.errors.is_empty() { Exit::Success } else { Exit::Config })
         }
     }
 }
@@ -52,16 +56,21 @@ fn text(checked: &Checked) -> String {
     text
 }
 
-fn show(values: &Values, origin: bool, output: &Output) {
+/// What a setting comes to that nobody has set.
+fn in_force(checked: &Checked, setting: &Setting) -> Option<String> {
+    checked.config.as_ref().and_then(|config| config.in_force(setting.name))
+}
+
+fn show(checked: &Checked, origin: bool, output: &Output) {
     let shown: Vec<(&Setting, String, String)> = SETTINGS
         .iter()
         .map(|setting| {
-            let value = values.get(setting.name);
+            let value = checked.values.get(setting.name);
             let from = value.map_or(Origin::Default, |value| value.origin.clone());
             let text = match value {
                 Some(_) if setting.secret => "set".to_owned(),
                 Some(value) => value.text.clone(),
-                None => "-".to_owned(),
+                None => in_force(checked, setting).unwrap_or_else(|| "-".to_owned()),
             };
             (setting, text, from.to_string())
         })

@@ -83,7 +83,8 @@ fn flags(global: &Global, troubles: &mut Vec<Trouble>) -> Vec<(&'static Setting,
         (
             name::LOG_LEVEL,
             match global.verbose {
-                0 => None,
+                // Quiet is without remarks; what failed is still said.
+                0 => global.quiet.then(|| "error".to_owned()),
                 1 => Some("info".to_owned()),
                 _ => Some("debug".to_owned()),
             },

@@ -121,6 +121,28 @@ impl Config {
         Checked { values, config, errors, missing_key, warnings }
     }
 
+    /// What is in force of a setting that nobody has set, where it has no fixed default.
+    pub(crate) fn in_force(&self, setting: &str) -> Option<String> {
+        let millis = |time: Duration| time.as_millis().to_string();
+        Some(match setting {
+            name::BATCH_POLL_INTERVAL_MS => millis(self.poll_interval),
+            name::BATCH_TIMEZONE => self.zone.to_string(),
+            name::SUBMIT_UNKNOWN => match self.unknown {
+                UnknownCreate::Park => "park".to_owned(),
+                UnknownCreate::Fence => "fence".to_owned(),
+            },
+            name::SUBMIT_TIMEOUT_MS => millis(self.create_within),
+            name::SUBMIT_SETTLE_MS => millis(self.settle.over),
+            name::BATCH_PRICES_FILE => format!("built in, of {}", self.prices.date),
+            name::DATABASE_URL => self.database_url.clone(),
+            name::LOG_FORMAT => match self.log_format {
+                LogFormat::Text => "text".to_owned(),
+                LogFormat::Json => "json".to_owned(),
+            },
+            _ => return None,
+        })
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.provider == Provider::OpenAi && self.poll_interval < Duration::from_secs(10) {
@@ -313,12 +335,11 @@ impl Reader<'_> {
     }
 
     fn number(&mut self, name: &'static str, from: u64, to: u64) -> Option<u64> {
-        let number: u64 = self.parsed(name)?;
-        if (from..=to).contains(&number) {
-            return Some(number);
+        let number = self.text(name)?.parse().ok().filter(|number| (from..=to).contains(number));
+        if number.is_none() {
+            self.wrong(name, format!("take a whole number from {from} to {to}"));
         }
-        self.wrong(name, format!("take {from} to {to}"));
-        None
+        number
     }
 
     fn number_or(&mut self, name: &'static str, from: u64, to: u64, default: u64) -> Option<u64> {
@@ -344,7 +365,11 @@ impl Reader<'_> {
 
     fn zone(&mut self, environment: &BTreeMap<String, String>) -> Option<Tz> {
         if self.values.contains_key(name::BATCH_TIMEZONE) {
-            return self.parsed(name::BATCH_TIMEZONE);
+            let zone = self.text(name::BATCH_TIMEZONE)?.parse().ok();
+            if zone.is_none() {
+                self.wrong(name::BATCH_TIMEZONE, "take an IANA name, such as Europe/Berlin or UTC");
+            }
+            return zone;
         }
         let system = environment.get("TZ").filter(|zone| !zone.is_empty()).cloned();
         let zone = system.or_else(|| iana_time_zone::get_timezone().ok()).unwrap_or_else(|| "UTC".to_owned());
