@@ -322,12 +322,21 @@ SELECT r.key AS id, r.org, r.repo, r.number, r.title, r.state, r.path, r.loaded_
 FROM records r JOIN record_bodies b ON b.sha256 = r.sha256;
 
 CREATE VIEW batch_items AS
-SELECT t.id, t.batch_job_id, t.record_key AS issue_id, t.task_id, t.custom_id, t.status, a.result,
-       t.error_class, t.error_message, t.created_at
-FROM batch_job_tasks t LEFT JOIN answers a ON a.attempt_id = t.attempt_id;
+SELECT t.id, t.batch_job_id,
+       -- A backlog task's key is its own; its payload says which issue it is about.
+       CASE WHEN t.task_id IS NULL THEN t.record_key
+            ELSE {{ json_field("b.payload", "org") }} || '/' || {{ json_field("b.payload", "repo") }}
+                 || '#' || {{ json_text("b.payload", "issue", "number") }} END AS issue_id,
+       t.record_key, t.task_id, t.custom_id, t.status, a.result, t.error_class, t.error_message, t.created_at
+FROM batch_job_tasks t
+LEFT JOIN answers a ON a.attempt_id = t.attempt_id
+LEFT JOIN record_bodies b ON b.sha256 = t.record_sha256 AND t.task_id IS NOT NULL;
 
 CREATE VIEW results AS
-SELECT t.batch_job_id AS job_id, t.custom_id, t.record_key, t.task_id, r.org, r.repo, r.number,
+SELECT t.batch_job_id AS job_id, t.custom_id, t.record_key, t.task_id,
+       coalesce(r.org, {{ json_field("b.payload", "org") }}) AS org,
+       coalesce(r.repo, {{ json_field("b.payload", "repo") }}) AS repo,
+       coalesce(r.number, CAST({{ json_text("b.payload", "issue", "number") }} AS BIGINT)) AS number,
        j.processor, j.processor_version, j.model, a.result, a.response,
        p.input_tokens, p.output_tokens, p.cost / 1e12 AS cost_usd, p.ended_at
 FROM batch_job_tasks t
@@ -335,15 +344,20 @@ JOIN batch_jobs j ON j.id = t.batch_job_id
 JOIN attempts p ON p.id = t.attempt_id
 JOIN answers a ON a.attempt_id = p.id
 LEFT JOIN records r ON r.key = t.record_key
+-- Tasks of the backlog have no record, and are about the issue in their payload.
+LEFT JOIN record_bodies b ON b.sha256 = t.record_sha256 AND t.task_id IS NOT NULL
 WHERE t.status = 'succeeded';
 
--- The flat shape: a job with its last batch, and all of its provider ids in one column.
+-- The flat shape: a job with the files of its last batch, and all of its provider ids in one column.
 CREATE VIEW batch_job_overview AS
 SELECT j.id, j.id AS job_id, j.kind AS job_type, j.provider, j.processor, j.model,
        CASE WHEN j.state IN ('completed', 'completed_with_errors') THEN 'completed'
             WHEN j.state IN ('failed', 'expired', 'cancelled') THEN j.state
-            WHEN b.provider_id IS NULL THEN 'pending'
-            WHEN b.remote_status = 'validating' THEN 'submitted'
+            -- Of all batches: one that is planned behind others doesn't undo what they are.
+            WHEN NOT EXISTS (SELECT 1 FROM batches x WHERE x.job_id = j.id AND x.provider_id IS NOT NULL)
+                THEN 'pending'
+            WHEN NOT EXISTS (SELECT 1 FROM batches x WHERE x.job_id = j.id AND x.provider_id IS NOT NULL
+                             AND coalesce(x.remote_status, '') <> 'validating') THEN 'submitted'
             ELSE 'in_progress' END AS status,
        (SELECT {{ list("x.provider_id") }} FROM batches x WHERE x.job_id = j.id) AS openai_batch_id,
        b.file_id AS input_file_id, b.output_file_id, b.error_file_id,

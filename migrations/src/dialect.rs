@@ -30,6 +30,9 @@ impl Dialect {
         environment.add_function("json_text", move |column: &str, object: &str, field: &str| {
             Value::from_safe_string(self.json_text(column, object, field))
         });
+        environment.add_function("json_field", move |column: &str, field: &str| {
+            Value::from_safe_string(self.json_field(column, field))
+        });
         environment.add_function("list", move |column: &str| Value::from_safe_string(self.list(column)));
         environment.render_str(script, self.words())
     }
@@ -50,6 +53,13 @@ impl Dialect {
         match self {
             Self::Sqlite => format!("json_extract({column}, '$.{object}.{field}')"),
             Self::Postgres => format!("({column}::jsonb -> '{object}' ->> '{field}')"),
+        }
+    }
+
+    fn json_field(self, column: &str, field: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_extract({column}, '$.{field}')"),
+            Self::Postgres => format!("({column}::jsonb ->> '{field}')"),
         }
     }
 

@@ -14,4 +14,4 @@ pub use checker::Checker;
 pub use expand::{SourceError, expand};
 pub use file::{MAX_FILE_BYTES, read};
 pub use invalid::Invalid;
-pub use record::{MAX_CUSTOM_ID_CHARS, Record};
+pub use record::{MAX_CUSTOM_ID_CHARS, Record, cut, hashed};

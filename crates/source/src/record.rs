@@ -102,13 +102,20 @@ fn not_json(label: &str, error: &serde_json::Error) -> Invalid {
 
 /// The hash is of the key, so a cut name is as stable and as unique as a whole one.
 fn custom_id(org: &str, repo: &str, number: i64, key: &str) -> String {
-    let mut id = format!("{org}_{repo}_issue_{number}");
-    if id.len() > MAX_CUSTOM_ID_CHARS {
-        id.truncate(MAX_CUSTOM_ID_CHARS - HASH_DIGITS - 1);
-        id.push('_');
-        id.push_str(&hex(key)[..HASH_DIGITS]);
-    }
-    id
+    cut(&format!("{org}_{repo}_issue_{number}"), MAX_CUSTOM_ID_CHARS, key)
+}
+
+/// A name of at most so many bytes: one that is longer ends in a hash of what it stands for.
+#[must_use]
+pub fn cut(name: &str, most: usize, of: &str) -> String {
+    if name.len() <= most { name.to_owned() } else { hashed(name, most, of) }
+}
+
+/// A name of at most so many bytes that ends in a hash of what it stands for, so that it is nobody else's.
+#[must_use]
+pub fn hashed(name: &str, most: usize, of: &str) -> String {
+    let room = most.saturating_sub(HASH_DIGITS + 1);
+    format!("{}_{}", &name[..name.floor_char_boundary(room)], &hex(of)[..HASH_DIGITS])
 }
 
 fn hex(text: &str) -> String {

@@ -18,6 +18,10 @@ use crate::output::{Output, count, counted};
 use crate::select;
 use crate::world::Desk;
 
+/// Bytes of a file's name, at most: what file systems take.
+const MOST_NAME: usize = 255;
+/// What the name of a file ends in while it is written.
+const HALF: &str = ".tmp";
 /// Rows read at a time.
 const PAGE: u32 = 200;
 
@@ -164,7 +168,7 @@ impl Sink {
                 let text = serde_json::to_string_pretty(&document(row, result))?;
                 // Written beside and renamed, so that a reader never sees half a file.
                 let path = folder.join(file_name(row, result, shared));
-                let half = path.with_extension("json.tmp");
+                let half = path.with_extension(format!("json{HALF}"));
                 fs::write(&half, text + "\n")?;
                 fs::rename(&half, &path)
             }
@@ -179,7 +183,7 @@ impl Sink {
                 }
             }
             Self::Lines(lines) => writeln!(lines, "{}", document(row, result)),
-            Self::Table(table) => table.write_record(cells(result)).map_err(io::Error::from),
+            Self::Table(table) => table.write_record(cells(result)).map_err(cause),
         }
     }
 
@@ -197,6 +201,14 @@ impl Sink {
     }
 }
 
+/// What the disk or the reader said: the library's own conversion hides it.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// `ORG_REPO_issue_N_PROCESSOR.json`; where several tasks of the job are about that issue, with the task's name
 /// in it, so that none overwrites another. What is about no issue has the request's name.
 fn file_name(row: &JobRow, result: &ResultRow, shared: &HashSet<String>) -> String {
@@ -209,5 +221,11 @@ fn file_name(row: &JobRow, result: &ResultRow, shared: &HashSet<String>) -> Stri
         _ => result.custom_id.clone(),
     };
     // An issue's names are checked when it is read; a backlog task's id may hold anything.
-    format!("{}_{}.json", stem.replace(['/', '\\'], "_"), row.processor)
+    let safe = stem.replace(['/', '\\'], "_");
+    let end = format!("_{}.json", row.processor);
+    let most = MOST_NAME.saturating_sub(end.len() + HALF.len());
+    // A name that had to be changed ends in a hash of what it was, so that it overwrites no other.
+    let name =
+        if safe == stem { source::cut(&safe, most, &stem) } else { source::hashed(&safe, most, &stem) };
+    name + &end
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ::source::{Checker, Invalid, Record};
+use ::source::{Checker, Invalid, MAX_CUSTOM_ID_CHARS, Record};
 use ::store::{BacklogTask, Claim, KeptTask, RecordRow, Store, Was};
 use domain::TaskId;
 use processor::Processor;
@@ -114,7 +114,7 @@ impl Item {
             place,
             label,
             key: format!("task:{}", task.id),
-            custom_id: format!("task-{}", task.id),
+            custom_id: ::source::cut(&format!("task-{}", task.id), MAX_CUSTOM_ID_CHARS, &task.id),
             sha256: record.sha256,
             payload: record.payload,
             record: None,

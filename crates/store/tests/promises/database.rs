@@ -1,6 +1,7 @@
 //! A fresh database of either kind.
 
 use domain::Clock;
+use sea_orm::{ConnectionTrait as _, Database, Statement};
 use store::{Store, StoreOptions};
 use tempfile::TempDir;
 
@@ -21,10 +22,25 @@ impl Fresh {
 
     /// Opens it, with its schema.
     pub(crate) async fn open(&self) -> Store {
-        let url = match self {
+        let options = StoreOptions { url: self.url(), migrate: true, clock: Clock::default() };
+        Store::open(&options).await.unwrap()
+    }
+
+    /// How many rows a view shows, with all of their columns.
+    pub(crate) async fn rows(&self, view: &str) -> usize {
+        let connection = Database::connect(self.url()).await.unwrap();
+        let backend = connection.get_database_backend();
+        let statement = Statement::from_string(backend, format!("SELECT * FROM {view}"));
+        #[expect(clippy::disallowed_methods, reason = "a view is for people, who ask without the store")]
+        let rows = connection.query_all_raw(statement).await.unwrap().len();
+        connection.close().await.unwrap();
+        rows
+    }
+
+    fn url(&self) -> String {
+        match self {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("store.db").display()),
             Self::Postgres(database) => database.url().to_owned(),
-        };
-        Store::open(&StoreOptions { url, migrate: true, clock: Clock::default() }).await.unwrap()
+        }
     }
 }

@@ -64,6 +64,7 @@ promises! {
     a_lease_has_one_holder_at_a_time,
     the_nearest_jobs_begin_most_like_what_was_typed,
     an_event_is_published_until_it_is_marked,
+    every_view_answers,
 }
 
 const SIM: &str = "sim";
@@ -572,6 +573,16 @@ async fn an_event_is_published_until_it_is_marked(database: Fresh) {
     let left = store.unpublished_events(100).await.unwrap();
     assert_eq!(left.len(), waiting.len() - 2);
     assert!(left.iter().all(|event| !first.contains(&event.id)));
+}
+
+/// People query them, and nothing of ours does: each is asked for every column.
+async fn every_view_answers(database: Fresh) {
+    let store = database.open().await;
+    let _ = accept(&store, new_job(&store), 1..=2).await;
+    for (view, rows) in [("batch_items", 2), ("results", 0), ("batch_job_overview", 1)] {
+        assert_eq!(database.rows(view).await, rows, "{view}");
+    }
+    let _ = database.rows("issues").await;
 }
 
 async fn a_lease_has_one_holder_at_a_time(database: Fresh) {
