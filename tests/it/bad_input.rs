@@ -79,6 +79,17 @@ fn skip_invalid_goes_on_with_the_good_ones_and_exits_with_6() {
     let ran = overnight.run(&submit).exits(6);
     assert!(ran.stderr.contains("left out: ") && ran.stderr.contains("b.json"), "{}", ran.stderr);
     assert_eq!(overnight.only_job()["tasks"]["succeeded"], 1);
+    // A dry run ends as the command would, and programs find what was left out in the document.
+    for more in [&["--dry-run"][..], &[], &["--again"]] {
+        let told = [&submit[..], &["--json"], more].concat();
+        let told: Vec<_> = told.into_iter().filter(|word| *word != "--wait" || more.is_empty()).collect();
+        let ran = overnight.run(&told).exits(6);
+        let place = ran.json()["invalid"][0]["place"].as_str().unwrap().to_owned();
+        assert!(place.ends_with("b.json"), "{more:?}: {}", ran.stdout);
+        assert_eq!(ran.stderr, "", "{more:?}");
+    }
+    let waited = overnight.run(&[&submit[..], &["--json", "--again"]].concat()).exits(6);
+    assert_eq!(waited.json()["invalid"].as_array().unwrap().len(), 1, "{}", waited.stdout);
 }
 
 #[test]
@@ -152,11 +163,16 @@ fn no_key_names_the_setting() {
         crate::overnight().with("BATCH_POLL_INTERVAL_MS", "1000").with("OVERNIGHT_PROVIDER", "openai");
     let good = write(&overnight, "a.json", GOOD);
     let submit = ["batch", "submit", "product-labeling", "--files", &glob(&good)];
-    for command in [&["doctor"][..], &["config", "check"], &["up"], &submit] {
+    let missed = |command: &[&str]| {
         let ran = overnight.run(command).exits(78);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(said.contains("the provider openai needs OPENAI_API_KEY"), "{command:?}: {said}");
+    };
+    for command in [&["config", "check"][..], &["up"], &submit] {
+        missed(command);
     }
+    assert!(!overnight.data_dir().exists(), "a command that does nothing leaves nothing");
+    missed(&["doctor"]);
     assert_eq!(overnight.database().number("SELECT count(*) FROM batch_jobs"), 0);
     // What sends nothing needs none.
     let _ = overnight.run(&[&submit[..], &["--dry-run"]].concat()).exits(0);
@@ -249,6 +265,31 @@ fn impossible_settings_are_refused_together() {
     assert_eq!(errors, 3, "{}", ran.stdout);
     let open = crate::overnight().with("GATEWAY_ADDR", "0.0.0.0:8083").run(&["config", "check"]).exits(78);
     assert!(open.stdout.contains("GATEWAY_API_KEY"), "{}", open.stdout);
+}
+
+#[test]
+fn a_backlog_task_is_worked_on_by_its_own_agent() {
+    let overnight = crate::overnight();
+    let good = write(&overnight, "a.json", GOOD);
+    let _ = overnight.run(&["load", &glob(&good), "--backlog", "coder"]).exits(0);
+    let submit = ["batch", "submit", "product-labeling", "--task-ids", "coder-acme_app_issue_7"];
+    for command in [&submit[..], &[&submit[..], &["--dry-run"]].concat()] {
+        let ran = overnight.run(command).exits(2);
+        let what = "backlog task coder-acme_app_issue_7 is for coder, and not for product-labeling";
+        assert!(ran.stderr.contains(what) && ran.stderr.contains("submit it to coder"), "{}", ran.stderr);
+    }
+    assert_eq!(overnight.database().texts("SELECT status FROM tasks"), ["pending"]);
+}
+
+#[test]
+fn an_agent_without_a_processor_is_a_warning() {
+    let overnight = crate::overnight();
+    let good = write(&overnight, "a.json", GOOD);
+    let ran = overnight.run(&["load", &glob(&good), "--backlog", "planer"]).exits(0);
+    let what = "warning: no processor is called planer";
+    assert!(ran.stderr.contains(what) && ran.stderr.contains("nearest name is planner"), "{}", ran.stderr);
+    let ran = overnight.run(&["load", &glob(&good), "--backlog", "planner", "--json"]).exits(0);
+    assert_eq!((ran.json()["warning"].clone(), ran.stderr.as_str()), (serde_json::Value::Null, ""));
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub enum Work {
     Backlog {
         /// Only of this repository.
         repo: Option<String>,
-        /// Only for this agent.
+        /// For this agent; the processor's own where unset.
         agent: Option<String>,
         /// This many, at most.
         limit: u64,
@@ -85,17 +85,24 @@ impl Wish {
         let found = match &self.work {
             Work::Failed(failed) => failed.find(store, house, self).await?,
             Work::Tasks(ids) => {
-                let source = Source::Backlog(pending(store, ids).await?.into());
-                Found::new(source, "backlog tasks by id".to_owned(), self.processor(house)?)
+                let processor = self.processor(house)?;
+                let source = Source::Backlog(pending(store, &processor.definition().name, ids).await?.into());
+                Found::new(source, "backlog tasks by id".to_owned(), processor)
             }
             Work::Records(records) => {
                 let source = Source::Inline(records.clone().into());
                 Found::new(source, "records of a request".to_owned(), self.processor(house)?)
             }
             Work::Backlog { repo, agent, limit } => {
-                let of = |word: &Option<String>| word.clone().unwrap_or_default();
-                let source = Source::Backlog(store.backlog_of(&of(repo), &of(agent), *limit).await?.into());
-                Found::new(source, format!("backlog of {}", whose(repo, agent)), self.processor(house)?)
+                let processor = self.processor(house)?;
+                let name = processor.definition().name.clone();
+                if let Some(agent) = agent.as_ref().filter(|agent| **agent != name) {
+                    let what = format!("{agent}, and the processor is {name}");
+                    return Err(Refusal::field("filter/agent_type", what, "leave one of the two out"));
+                }
+                let of = repo.as_deref().unwrap_or_default();
+                let source = Source::Backlog(store.backlog_of(of, &name, *limit).await?.into());
+                Found::new(source, format!("backlog of {}", whose(repo, &Some(name))), processor)
             }
         };
         let left_out = found.left_out;
@@ -196,16 +203,21 @@ pub(crate) fn whose(repo: &Option<String>, agent: &Option<String>) -> String {
     format!("repository {}, agent {}", all(repo), all(agent))
 }
 
-/// The tasks of these ids, all of them pending.
-async fn pending(store: &Store, ids: &[String]) -> Result<Vec<store::BacklogTask>, Refusal> {
+/// The tasks of these ids, all of them pending and for this processor: its answer would complete a task of
+/// another agent.
+async fn pending(store: &Store, processor: &str, ids: &[String]) -> Result<Vec<store::BacklogTask>, Refusal> {
     let found = store.backlog_by_id(ids).await?;
     let (mut seen, mut invalid) = (HashSet::new(), Vec::new());
     for (at, id) in ids.iter().enumerate() {
-        let status = found.iter().find(|(task, _)| task.id == *id).map(|(_, status)| status.as_str());
-        let (what, fix) = match status {
+        let task = found.iter().find(|(task, _)| task.id == *id);
+        let (what, fix) = match task.map(|(task, status)| (status.as_str(), task.agent_type.as_str())) {
             _ if !seen.insert(id) => (format!("{id} is named twice"), "name each task once"),
-            Some("pending") => continue,
-            Some(status) => {
+            Some(("pending", agent)) if agent == processor => continue,
+            Some(("pending", agent)) => {
+                let what = format!("{id} is for {agent}, and not for {processor}");
+                (what, "take the processor that the task is for, or leave it out")
+            }
+            Some((status, _)) => {
                 (format!("{id} is {status}, not pending"), "leave it out: only pending tasks can be claimed")
             }
             None => (format!("no backlog task {id}"), "check the id, or add the task to the backlog first"),

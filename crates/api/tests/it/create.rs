@@ -68,6 +68,21 @@ on_both! {
         assert_eq!(world.store.backlog_of("", "", 10).await.unwrap().len(), 1);
     }
 
+    async fn a_task_is_worked_on_by_its_own_agent(world: World) {
+        world.backlog(&[("t1", "acme/app", "planner"), ("t2", "acme/app", "coder")]).await;
+        let body = json!({ "processor": "planner", "task_ids": ["t1", "t2"] });
+        let refused = world.create(&body).await.refuses(422, "invalid-records");
+        assert_eq!(refused.pointers(), ["#/task_ids/1"]);
+        assert!(refused.text.contains("t2 is for coder, and not for planner"), "{}", refused.text);
+        // A filter without an agent is the processor's own, and one with another is a contradiction.
+        let body = json!({ "processor": "planner", "filter": { "agent_type": "coder" } });
+        let refused = world.create(&body).await.refuses(422, "invalid-request");
+        assert_eq!(refused.pointers(), ["#/filter/agent_type"]);
+        let body = json!({ "processor": "planner", "filter": { "repo": "acme/app" } });
+        assert_eq!(world.create(&body).await.is(202).body["job"]["total"], json!(1));
+        assert_eq!(world.store.backlog_of("", "coder", 10).await.unwrap().len(), 1);
+    }
+
     async fn a_filter_takes_the_backlog_of_a_repository_and_an_agent(world: World) {
         let tasks = [("a", "acme/app", "planner"), ("b", "acme/app", "coder"), ("c", "acme/web", "planner"), ("d", "acme/app", "planner")];
         world.backlog(&tasks).await;

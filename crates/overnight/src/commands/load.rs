@@ -34,6 +34,7 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
     if good.is_empty() {
         return Err(wrong::none_usable(&wrong));
     }
+    let stranger = arguments.backlog.as_deref().and_then(|agent| stranger(config, agent));
     let desk = Desk::open_to_write(config, "load").await?;
     let mut added = 0;
     for part in good.chunks(PART) {
@@ -46,7 +47,8 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
         }
         desk.store.load_records(records.into_iter().map(reception::record_row).collect()).await?;
     }
-    let document = json!({ "loaded": good.len(), "backlog_added": added, "invalid": wrong });
+    let document =
+        json!({ "loaded": good.len(), "backlog_added": added, "invalid": wrong, "warning": stranger });
     output.result(&document, || {
         let mut text = format!("{} loaded", counted(len(&good), "record", "records"));
         if let Some(agent) = &arguments.backlog {
@@ -55,8 +57,22 @@ pub(crate) async fn run(config: &Config, arguments: &LoadArgs, output: &Output) 
         text
     });
     wrong::report(&wrong, output);
+    stranger.iter().for_each(|warning| output.note(&format!("warning: {warning}")));
     desk.store.close().await?;
     Ok(if !wrong.is_empty() { Exit::JobWithErrors } else { Exit::Success })
+}
+
+/// What is odd about an agent that no processor is named after. The platform may know it, and a processor can
+/// still be written; a night before that leaves its tasks.
+fn stranger(config: &Config, agent: &str) -> Option<String> {
+    let known = processor::known(Some(&config.processors_dir));
+    if known.iter().any(|name| name == agent) {
+        return None;
+    }
+    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(agent, name))?;
+    Some(format!(
+        "no processor is called {agent}, so these tasks stay pending until there is one; the nearest name is {nearest}"
+    ))
 }
 
 fn backlog_task(record: &Record, agent: &str) -> BacklogTask {

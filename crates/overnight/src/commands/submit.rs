@@ -21,8 +21,11 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     let processor = select::processor(config, &arguments.processor, arguments.model.as_deref())?;
     let kind = Kind::parse(&arguments.kind).ok_or_else(|| unknown_kind(&arguments.kind))?;
     not_a_retry(&arguments.kind)?;
-    // Files are looked at before the database is: a typing error shall not make a data folder.
+    // Files and the key are looked at before the database is: a typing error shall not make a data folder.
     let files = if arguments.task_ids.is_empty() { source::expand(&arguments.files)? } else { Vec::new() };
+    if !arguments.dry_run && !config.is_fleet() {
+        config.key()?;
+    }
     let desk = if arguments.dry_run {
         Desk::open(config, "batch submit").await?
     } else {
@@ -31,7 +34,7 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     let (source, label) = if arguments.task_ids.is_empty() {
         (Source::Files(files.into()), format!("files {}", arguments.files.join(" ")))
     } else {
-        (backlog(&desk, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
+        (backlog(&desk, &processor, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
     };
     let request = request(config, processor, source, label, kind, arguments.tonight)?;
     // A backlog task that is pending is wanted, whatever was answered before.
@@ -43,11 +46,12 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
         return Err(wrong::none_usable(&wrong));
     }
     leave_out(&wrong, arguments.skip_invalid, output)?;
-    if arguments.dry_run {
+    let exit = if arguments.dry_run {
         dry_run(config, &request, &checked, output);
-        return Ok(Exit::Success);
-    }
-    let exit = accept_and_drive(config, desk, &request, &checked, arguments.wait, output).await?;
+        Exit::Success
+    } else {
+        accept_and_drive(config, desk, &request, &checked, arguments.wait, output).await?
+    };
     Ok(if exit == Exit::Success && !wrong.is_empty() { Exit::JobWithErrors } else { exit })
 }
 
@@ -89,7 +93,7 @@ pub(crate) fn request(
     })
 }
 
-async fn backlog(desk: &Desk, ids: &[String]) -> Result<Source, Trouble> {
+async fn backlog(desk: &Desk, processor: &Processor, ids: &[String]) -> Result<Source, Trouble> {
     let found = desk.store.backlog_by_id(ids).await?;
     let missing: Vec<_> = ids.iter().filter(|id| !found.iter().any(|(task, _)| task.id == **id)).collect();
     if let Some(first) = missing.first() {
@@ -101,6 +105,14 @@ async fn backlog(desk: &Desk, ids: &[String]) -> Result<Source, Trouble> {
         return Err(Trouble::usage(format!("backlog task {} is {status}, not pending", task.id))
             .fix("leave it out: only pending tasks can be claimed"));
     }
+    // Its answer would complete a task of another agent.
+    let name = &processor.definition().name;
+    if let Some((task, _)) = found.iter().find(|(task, _)| task.agent_type != *name) {
+        let agent = &task.agent_type;
+        return Err(Trouble::usage(format!("backlog task {} is for {agent}, and not for {name}", task.id))
+            .why("a task's agent_type is the processor that works on it")
+            .fix(format!("submit it to {agent}, or leave it out")));
+    }
     Ok(Source::Backlog(found.into_iter().map(|(task, _)| task).collect()))
 }
 
@@ -109,7 +121,10 @@ pub(crate) fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) ->
     if !wrong.is_empty() && !skip_invalid {
         return Err(wrong::refused(wrong, "or leave them out with --skip-invalid"));
     }
-    wrong::report(wrong, output);
+    // Programs find them in the document.
+    if !output.is_json() {
+        wrong::report(wrong, output);
+    }
     Ok(())
 }
 
@@ -147,9 +162,9 @@ pub(crate) async fn accept_and_drive(
     let watched = watch(&world.context.store, accepted.job, until, None, output).await?;
     let desk = world.stop().await?;
     let exit = if until == Until::Ended {
-        wait::conclude(&desk, accepted.job, &watched, output).await?
+        wait::conclude(&desk, accepted.job, &watched, &wrong_of(checked), output).await?
     } else {
-        submitted(config, &desk, accepted.job, &watched, output).await?
+        submitted(config, &desk, accepted.job, &watched, &wrong_of(checked), output).await?
     };
     if wait {
         wait::held_for_good(&desk, accepted.job).await?;
@@ -178,6 +193,7 @@ fn nothing_new(request: &Request, checked: &Intake, output: &Output) {
         "submitted": 0,
         "answered": by_job(&skipped.answered),
         "on_their_way": by_job(&skipped.on_their_way),
+        "invalid": wrong_of(checked),
     });
     output.result(&document, || nothing_new_text(request, skipped));
 }
@@ -206,6 +222,7 @@ async fn submitted(
     desk: &Desk,
     job: JobId,
     watched: &Watched,
+    wrong: &[Wrong],
     output: &Output,
 ) -> Result<Exit, Trouble> {
     let standing = Standing::of(&desk.store, job).await?;
@@ -215,6 +232,7 @@ async fn submitted(
         "tasks": standing.row.job.total,
         "batches": standing.batches.total(),
         "hold_until": standing.row.hold_until,
+        "invalid": wrong,
     });
     output.result(&document, || {
         let mut text = match standing.held(config.zone) {
@@ -227,7 +245,7 @@ async fn submitted(
     });
     match watched {
         Watched::Interrupted => Ok(Exit::Interrupted),
-        Watched::Parked => wait::conclude(desk, job, watched, output).await,
+        Watched::Parked => wait::conclude(desk, job, watched, wrong, output).await,
         Watched::Done | Watched::TimedOut => Ok(Exit::Success),
     }
 }
@@ -239,7 +257,7 @@ pub(crate) fn dry_run(config: &Config, request: &Request, checked: &Intake, outp
     let document = json!({
         "records": estimate.requests,
         "known": checked.skipped.total(),
-        "invalid": checked.invalid.iter().cloned().map(Wrong::from).collect::<Vec<_>>(),
+        "invalid": wrong_of(checked),
         "model": model,
         "batches": estimate.batches,
         "bytes": estimate.bytes,

@@ -17,6 +17,8 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
             "run the roles: overnight serve scheduler, submitter, poller and gateway; or leave QUEUE_URL out",
         ));
     }
+    // A key that is missed makes no data folder.
+    config.key()?;
     let desk = Desk::open(config, "up").await?;
     let world = World::start(config, desk, true).await?;
     let gateway = world.gateway.as_ref().map(gateway::Running::base_url);

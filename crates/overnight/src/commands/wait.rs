@@ -6,6 +6,7 @@ use domain::JobId;
 use serde_json::json;
 
 use crate::commands::details::job_document;
+use crate::commands::wrong::Wrong;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, count, counted, table};
@@ -38,7 +39,7 @@ pub(crate) async fn run(
         let watched = watch(&world.context.store, job, Until::Ended, Some(timeout), output).await?;
         (world.stop().await?, watched)
     };
-    let exit = conclude(&desk, job, &watched, output).await?;
+    let exit = conclude(&desk, job, &watched, &[], output).await?;
     desk.store.close().await?;
     Ok(exit)
 }
@@ -54,16 +55,17 @@ pub(crate) async fn held_for_good(desk: &Desk, job: JobId) -> Result<(), Trouble
         .fix(format!("set ENABLE_BATCH_API=true, then overnight batch wait {job}")))
 }
 
-/// Says how it ended.
+/// Says how it ended; to programs also what was left out when it was submitted.
 pub(crate) async fn conclude(
     desk: &Desk,
     job: JobId,
     watched: &Watched,
+    left_out: &[Wrong],
     output: &Output,
 ) -> Result<Exit, Trouble> {
     let trouble = match watched {
         Watched::Done => {
-            show(desk, job, output).await?;
+            show(desk, job, left_out, output).await?;
             let outcome = desk.store.job(job).await?.job.state.outcome();
             return Ok(outcome.map_or(Exit::NotFinished, Exit::of));
         }
@@ -81,8 +83,11 @@ pub(crate) async fn conclude(
 }
 
 /// The outcomes, the cost and the saving.
-async fn show(desk: &Desk, job: JobId, output: &Output) -> Result<(), Trouble> {
-    let document = job_document(&desk.store, job).await?;
+async fn show(desk: &Desk, job: JobId, left_out: &[Wrong], output: &Output) -> Result<(), Trouble> {
+    let mut document = job_document(&desk.store, job).await?;
+    if !left_out.is_empty() {
+        document["invalid"] = json!(left_out);
+    }
     let (row, shown, batches) = desk.store.job_shown(job).await?;
     let errors = desk.store.error_groups(job).await?;
     output.result(&json!(document), || {

@@ -81,7 +81,7 @@ async fn report(
             documents.push(job_document(&desk.store, *job).await?);
             desk.store.job(*job).await?.job.state.outcome().map_or(Exit::NotFinished, Exit::of)
         } else {
-            conclude(desk, *job, watched, output).await?
+            conclude(desk, *job, watched, &[], output).await?
         };
         if exit == Exit::Success {
             exit = ended;
