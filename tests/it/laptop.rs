@@ -187,3 +187,25 @@ fn the_same_runs_on_postgres() {
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 36);
     assert!(!overnight.data_dir().join("overnight.db").exists());
 }
+
+#[test]
+fn the_overview_tells_what_all_batches_are_and_not_the_last() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "hold=true").with("BATCH_MAX_REQUESTS", "20");
+    let issues = testkit::sample_issues();
+    let _ = overnight.run(&["batch", "submit", "product-labeling", "--files", &issues]).exits(0);
+    let database = overnight.database();
+    let is = |status: &str| {
+        assert_eq!(database.texts("SELECT status FROM batch_job_overview"), [status]);
+    };
+    database.run("UPDATE batches SET remote_status = 'in_progress'");
+    is("in_progress");
+    // A retry that is only planned.
+    database.run(
+        "UPDATE batches SET state = 'planned', provider_id = NULL, remote_status = NULL WHERE number = 2",
+    );
+    is("in_progress");
+    database.run("UPDATE batches SET remote_status = 'validating' WHERE number = 1");
+    is("submitted");
+    database.run("UPDATE batches SET state = 'planned', provider_id = NULL");
+    is("pending");
+}

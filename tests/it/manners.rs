@@ -19,6 +19,41 @@ fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is_one() {
     }
 }
 
+/// Whatever the format: what is lost behind the reader's back is not asked for.
+#[test]
+fn a_reader_of_results_that_went_away_is_no_failure_and_a_full_disk_is_one() {
+    let overnight = crate::overnight();
+    let files = testkit::write_records(overnight.folder(), 100, 2_000);
+    let _ = overnight.run(&["batch", "submit", "product-labeling", "--wait", "--files", &files]).exits(0);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    for format in ["jsonl", "csv"] {
+        let collect = ["batch", "collect", &job, "--join-input", "--format", format];
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(overnight.run_into(&collect, writer).exits(0).stderr, "", "{format}");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ran = overnight.run_into(&collect, full).exits(1);
+        assert!(ran.stderr.contains("while writing -"), "{format}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn quiet_is_without_remarks_of_the_log() {
+    let overnight = crate::overnight().with("OVERNIGHT_SIM", "missing=1").with("LOG_FORMAT", "json");
+    let files = testkit::write_records(overnight.folder(), 1, 50);
+    let submit = ["batch", "submit", "product-labeling", "--wait", "--files", &files];
+    let loud = overnight.run(&submit).exits(5);
+    assert!(loud.stderr.contains("WARN"), "{}", loud.stderr);
+    let quiet = overnight.run(&[&submit[..], &["--again", "-q"]].concat()).exits(5);
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn a_missing_source_names_both_there_are() {
+    let ran = crate::overnight().run(&["batch", "submit", "product-labeling"]).exits(2);
+    assert!(ran.stderr.contains("--files") && ran.stderr.contains("--task-ids"), "{}", ran.stderr);
+}
+
 #[test]
 fn a_list_without_end_or_without_jobs_is_refused() {
     for limit in ["0", "1001"] {

@@ -43,8 +43,10 @@ impl Sum for Money {
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dollars = self.dollars();
-        // Small sums would all read "$0.00".
-        if self.0 != 0 && dollars.abs() < 0.1 {
+        // Small sums would all read "$0.00", and the smallest "$0.0000", which is nothing.
+        if self.0 != 0 && dollars.abs() < 0.000_05 {
+            write!(f, "{}<$0.0001", if self.0 < 0 { "-" } else { "" })
+        } else if self.0 != 0 && dollars.abs() < 0.1 {
             write!(f, "${dollars:.4}")
         } else {
             write!(f, "${dollars:.2}")
@@ -252,6 +254,8 @@ mod tests {
         assert_eq!(Money(9_720_000_000_000).to_string(), "$9.72");
         assert_eq!(Money(1_200_000_000).to_string(), "$0.0012");
         assert_eq!(Money(0).to_string(), "$0.00");
+        assert_eq!(Money(49_999_999).to_string(), "<$0.0001");
+        assert_eq!(Money(50_000_001).to_string(), "$0.0001");
     }
 
     #[test]
