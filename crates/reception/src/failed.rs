@@ -10,7 +10,7 @@ use processor::{Definition, Processor};
 use serde::Serialize;
 use store::{JobRow, RetryFilter, RetryScope, Store};
 
-use crate::wish::{Found, whose};
+use crate::wish::{Found, own_agent, whose};
 use crate::{House, MOST_NAMED, Refusal, Source, Wish};
 
 /// Which tasks that failed, expired or went missing.
@@ -120,14 +120,17 @@ impl Failed {
             Self::Anywhere { filter, limit } => anywhere(store, house, wish, *filter, *limit).await,
             Self::Backlog { repo, agent, before, limit } => {
                 let before = before.unwrap_or_else(|| store.clock().now());
-                let of = |word: &Option<String>| word.clone().unwrap_or_default();
-                let (tasks, all) = store.failed_backlog(&of(repo), &of(agent), before, *limit).await?;
+                let processor = wish.processor(house)?;
+                let field = "reprocess_failed/backlog/agent_type";
+                let agent = own_agent(&processor, agent.as_deref(), field)?;
+                let of = repo.as_deref().unwrap_or_default();
+                let (tasks, all) = store.failed_backlog(of, &agent, before, *limit).await?;
                 if tasks.is_empty() {
                     return Err(Refusal::NothingFailed);
                 }
                 let left_out = Some(LeftOut::beyond(all, tasks.len()));
-                let label = format!("failed backlog of {}", whose(repo, agent));
-                let found = Found::new(Source::Failed(tasks.into()), label, wish.processor(house)?);
+                let label = format!("failed backlog of {}", whose(repo, &Some(agent)));
+                let found = Found::new(Source::Failed(tasks.into()), label, processor);
                 Ok(Found { left_out, ..found })
             }
         }

@@ -95,11 +95,7 @@ impl Wish {
             }
             Work::Backlog { repo, agent, limit } => {
                 let processor = self.processor(house)?;
-                let name = processor.definition().name.clone();
-                if let Some(agent) = agent.as_ref().filter(|agent| **agent != name) {
-                    let what = format!("{agent}, and the processor is {name}");
-                    return Err(Refusal::field("filter/agent_type", what, "leave one of the two out"));
-                }
+                let name = own_agent(&processor, agent.as_deref(), "filter/agent_type")?;
                 let of = repo.as_deref().unwrap_or_default();
                 let source = Source::Backlog(store.backlog_of(of, &name, *limit).await?.into());
                 Found::new(source, format!("backlog of {}", whose(repo, &Some(name))), processor)
@@ -194,6 +190,18 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn new(source: Source, label: String, processor: Processor) -> Self {
         Self { source, label, processor, left_out: None, parent: None }
+    }
+}
+
+/// The agent whose tasks a processor works on: its own, since its answer completes them.
+pub(crate) fn own_agent(processor: &Processor, agent: Option<&str>, field: &str) -> Result<String, Refusal> {
+    let name = processor.definition().name.clone();
+    match agent {
+        Some(agent) if agent != name => {
+            let what = format!("{agent}, and the processor is {name}");
+            Err(Refusal::field(field, what, "leave one of the two out"))
+        }
+        _ => Ok(name),
     }
 }
 
