@@ -53,6 +53,32 @@ fn a_night_of_five_processes() {
 }
 
 #[test]
+fn what_has_ended_and_what_is_to_come_is_measured() {
+    let mut fleet = fleet();
+    let admin = |up: serde_json::Value| up["admin"].as_str().unwrap().to_owned();
+    let scheduler = admin(fleet.start("scheduler", "scheduler"));
+    fleet.stop("poller-2");
+    fleet.stop("poller-1");
+    let poller = admin(fleet.start("poller", "poller"));
+    fill_and_start(&fleet);
+    whole(&fleet);
+    let ended = testkit::page(&format!("{poller}/metrics"));
+    let jobs = "overnight_jobs_finished_total{kind=\"task_processing\",outcome=\"completed\"} 1";
+    assert!(ended.contains(jobs), "{ended}");
+    let (of, state) = ("{schedule=\"overnight\"}", testkit::page(&format!("{scheduler}/metrics")));
+    let value = |name: &str| {
+        let line =
+            state.lines().find_map(|line| line.strip_prefix(&format!("overnight_schedule_{name}{of} ")));
+        line.unwrap_or_else(|| panic!("{name}: {state}")).parse::<i64>().unwrap()
+    };
+    let seconds = |what: &str| fleet.number(&format!("SELECT extract(epoch FROM {what})::bigint"));
+    let now = seconds("now()");
+    assert!((now..now + 90_000).contains(&value("next_run_timestamp_seconds")));
+    assert!((now - 120..=now).contains(&value("last_success_timestamp_seconds")));
+    assert_eq!(value("paused"), 0);
+}
+
+#[test]
 fn any_process_may_be_killed_in_mid_run() {
     let mut fleet = fleet();
     fill_and_start(&fleet);

@@ -125,6 +125,15 @@ fn export(gauges: &Gauges) {
     gauge(names::EVENTS_OLDEST, None, unix(gauges.events.1));
     gauge(names::POLL_OLDEST_DUE, None, unix(gauges.poll_oldest_due));
     gauge(names::NEXT_EXPIRY, None, unix(gauges.next_expiry));
+    for schedule in &gauges.schedules {
+        for (name, value) in [
+            (names::SCHEDULE_NEXT, unix(schedule.next)),
+            (names::SCHEDULE_LAST_SUCCESS, unix(schedule.last_success)),
+            (names::SCHEDULE_PAUSED, u64::from(schedule.paused)),
+        ] {
+            set(&metrics::gauge!(name, "schedule" => schedule.name.clone()), value);
+        }
+    }
 }
 
 /// States that are not ends, so that a series is there before its first job and falls back to 0.
@@ -132,10 +141,14 @@ const JOB_STATES: &[&str] = &["held", "queued", "active", "cancelling"];
 const BATCH_STATES: &[&str] =
     &["filling", "planned", "creating", "unknown", "fencing", "fenced", "open", "collecting", "parked"];
 
-#[expect(clippy::cast_precision_loss, reason = "a count or a Unix time, far below 2^52")]
 fn gauge(name: &'static str, state: Option<&'static str>, value: u64) {
     match state {
-        Some(state) => metrics::gauge!(name, "state" => state).set(value as f64),
-        None => metrics::gauge!(name).set(value as f64),
+        Some(state) => set(&metrics::gauge!(name, "state" => state), value),
+        None => set(&metrics::gauge!(name), value),
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count or a Unix time, far below 2^52")]
+fn set(gauge: &metrics::Gauge, value: u64) {
+    gauge.set(value as f64);
 }

@@ -3,6 +3,7 @@
 use crash::Step;
 use domain::{Claimed, Fact, JobFact, JobId, JobState, decide_job};
 use store::Commit;
+use telemetry::metrics::JOBS_FINISHED;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -35,6 +36,8 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
         return Ok(Handled::Later(now));
     }
     if let Some(outcome) = ended {
+        let (kind, word) = (row.job.kind.as_str(), outcome.as_str());
+        metrics::counter!(JOBS_FINISHED, "kind" => kind, "outcome" => word).increment(1);
         tracing::info!(job.id = %id, outcome = outcome.as_str(), succeeded = tasks.succeeded, "job ended");
     }
     Ok(Handled::Answered)

@@ -2,6 +2,7 @@
 
 use domain::Time;
 
+use crate::sql::Row;
 use crate::{Store, StoreError};
 
 /// What stands in the database right now.
@@ -17,6 +18,21 @@ pub struct Gauges {
     pub poll_oldest_due: Option<Time>,
     /// When the first open batch expires.
     pub next_expiry: Option<Time>,
+    /// Schedules that are there.
+    pub schedules: Vec<ScheduleGauge>,
+}
+
+/// Where a schedule stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleGauge {
+    /// Its name.
+    pub name: String,
+    /// When its next night is; none: it is switched off.
+    pub next: Option<Time>,
+    /// When a run of it was last finished.
+    pub last_success: Option<Time>,
+    /// Whether it is paused.
+    pub paused: bool,
 }
 
 impl Store {
@@ -45,7 +61,21 @@ impl Store {
             events,
             poll_oldest_due: self.one_time(due).await?,
             next_expiry: self.one_time(expiry.to_owned()).await?,
+            schedules: self.schedule_gauges().await?,
         })
+    }
+
+    async fn schedule_gauges(&self) -> Result<Vec<ScheduleGauge>, StoreError> {
+        let text = "SELECT s.name, s.next_at, s.paused_at, max(r.finished_at) AS last_at FROM schedules s \
+            LEFT JOIN schedule_runs r ON r.schedule = s.name AND r.state = 'finished' WHERE NOT s.removed \
+            GROUP BY s.name, s.next_at, s.paused_at ORDER BY s.name";
+        let rows = self.sql("gauges", text).all(&self.connection).await?;
+        let read = |row: &Row| {
+            let paused: Option<Time> = row.get("paused_at")?;
+            let (next, last_success) = (row.get("next_at")?, row.get("last_at")?);
+            Ok(ScheduleGauge { name: row.text("name")?, next, last_success, paused: paused.is_some() })
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn count_by_state(&self, table: &str, condition: &str) -> Result<Vec<(String, u64)>, StoreError> {

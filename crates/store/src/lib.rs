@@ -42,7 +42,7 @@ pub use collect::{ChunkTally, SettleRules, SettledLine, Usage};
 pub use commit::Commit;
 pub use error::StoreError;
 pub use event::{EventPlace, EventRow};
-pub use gauge::Gauges;
+pub use gauge::{Gauges, ScheduleGauge};
 pub use job::{Find, JobRow};
 pub use job_list::JobFilter;
 pub use open::{Store, StoreOptions, sqlite_file};

@@ -1,5 +1,5 @@
 //! Metrics: their names, what they count, and the text that Prometheus reads. Base units; every label comes
-//! from a closed list, so no id is ever one.
+//! from a closed list, so no id is ever one; schedules, which are few, are named.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -26,6 +26,14 @@ pub const BATCHES_FINISHED: &str = "overnight_provider_batches_finished_total";
 pub const EVENTS_PUBLISHED: &str = "overnight_events_published_total";
 /// Answers that don't add up with the requests, by kind.
 pub const DISCREPANCIES: &str = "overnight_reconcile_discrepancies_total";
+/// Jobs that ended, by kind and outcome.
+pub const JOBS_FINISHED: &str = "overnight_jobs_finished_total";
+/// Unix time of a schedule's next night; 0: it is switched off. From the database.
+pub const SCHEDULE_NEXT: &str = "overnight_schedule_next_run_timestamp_seconds";
+/// Unix time at which a run of a schedule was last finished; 0: none was. From the database.
+pub const SCHEDULE_LAST_SUCCESS: &str = "overnight_schedule_last_success_timestamp_seconds";
+/// Whether a schedule is paused; from the database.
+pub const SCHEDULE_PAUSED: &str = "overnight_schedule_paused";
 /// Jobs that have not ended, by state; from the database.
 pub const JOBS: &str = "overnight_jobs";
 /// Batches that have not ended, by state; from the database.
@@ -86,6 +94,10 @@ fn describe() {
     describe_counter!(BATCHES_FINISHED, "provider batches that ended, by the provider's status");
     describe_counter!(EVENTS_PUBLISHED, "events published, by type and outcome");
     describe_counter!(DISCREPANCIES, "answers that don't add up with the requests, by kind");
+    describe_counter!(JOBS_FINISHED, "jobs that ended, by kind and outcome");
+    describe_gauge!(SCHEDULE_NEXT, Unit::Seconds, "when the schedule's next night is; 0: it is switched off");
+    describe_gauge!(SCHEDULE_LAST_SUCCESS, Unit::Seconds, "when a run was last finished; 0: none was");
+    describe_gauge!(SCHEDULE_PAUSED, "whether the schedule is paused");
     describe_gauge!(JOBS, "jobs that have not ended, by state");
     describe_gauge!(BATCHES, "batches that have not ended, by state");
     describe_gauge!(EVENTS_PENDING, "events that wait to be published");
