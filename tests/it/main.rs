@@ -6,6 +6,7 @@ mod api;
 mod audit;
 mod backlog;
 mod bad_input;
+mod chaos;
 mod cli;
 mod crash;
 mod events;

@@ -69,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // for tests
+    ("chaos", &["crash", "liar", "testkit"]),
     ("liar", &["wire"]),
     ("testkit", &[]),
 ];

@@ -141,8 +141,13 @@ impl Ledger {
     }
 
     pub(crate) fn open(folder: &Path) -> Self {
-        let file = File::options().create(true).append(true).open(Self::path(folder));
-        Self { file: file.expect("the ledger opens") }
+        let file = File::options().create(true).append(true).read(true).open(Self::path(folder));
+        let file = file.expect("the ledger opens");
+        // What a kill has torn was never seen by anybody, and the next line begins at a line's beginning.
+        let text = std::fs::read_to_string(Self::path(folder)).unwrap_or_default();
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        file.set_len(u64::try_from(whole).unwrap_or_default()).expect("the ledger is mended");
+        Self { file }
     }
 
     /// Adds an entry. `seen` ones are on the disk afterwards, since somebody may see what they say.
@@ -156,9 +161,13 @@ impl Ledger {
     }
 
     /// All entries of a folder's ledger. A last line that a kill has torn was never seen by anybody.
+    ///
+    /// # Panics
+    /// Where another line is no entry.
     #[must_use]
     pub fn read(folder: &Path) -> Vec<Entry> {
         let text = std::fs::read_to_string(Self::path(folder)).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).expect("an entry of the ledger")).collect()
     }
 }

@@ -1,7 +1,5 @@
 //! What the stand-in is told: which requests it answers how, and what becomes of batches. It decides nothing.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// What a client can ask for.
@@ -142,7 +140,7 @@ pub struct Fate {
     /// How it ends.
     pub end: End,
     /// What happens to lines, by their number from 1.
-    pub lines: BTreeMap<usize, LineFault>,
+    pub lines: Vec<(usize, LineFault)>,
     /// Lines in the output file that answer nobody's request.
     pub strangers: u32,
     /// Words that its first looks are told instead of its status, in any order, known or not.

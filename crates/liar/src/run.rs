@@ -90,7 +90,8 @@ fn next(app: &App, id: &str, number: usize, request: &Value) -> Option<Turn> {
     if !ran && (batch.cancelled || out_of_time) {
         return None;
     }
-    let turn = line::turn(id, number, request, batch.fate.lines.get(&number).copied());
+    let fault = batch.fate.lines.iter().find(|(line, _)| *line == number).map(|(_, fault)| *fault);
+    let turn = line::turn(id, number, request, fault);
     if !ran {
         world.happens(Entry::Line {
             at: now_ms(),

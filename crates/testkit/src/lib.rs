@@ -126,7 +126,8 @@ impl Overnight {
             .expect("the binary runs")
     }
 
-    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+    /// A command, not yet started.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().env("HOME", self.folder.path()).env("OVERNIGHT_DATA_DIR", self.data_dir());
         // The path of the folder is not the shell's: relative names are the test's own.

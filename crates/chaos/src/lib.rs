@@ -1,0 +1,16 @@
+//! Chaos: the real binary against a provider that lies, with kills, outages and two of everything, and an oracle that
+//! looks at the ledger, the database and the events afterwards.
+//!
+//! [`oracle::check`] judges, and looks at plain data only. Nothing here is part of the product.
+
+#![expect(missing_docs, reason = "fields of rows are named as their columns are")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a scenario that can't go on has failed")]
+
+pub mod books;
+pub mod evidence;
+pub mod laptop;
+pub mod matrix;
+pub mod oracle;
+pub mod scenario;
+pub mod site;
+pub mod table;

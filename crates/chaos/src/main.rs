@@ -1,0 +1,94 @@
+//! Runs the matrix: `chaos OVERNIGHT`. `SHARD=i/n` takes a part of it, `MINUTES` bounds it, `ONLY=WORD` takes the
+//! scenarios whose name or group holds the word, `JOBS` says how many run at once.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use chaos::scenario::{Outcome, Scenario, run_all};
+use chaos::site::Site;
+use chaos::{matrix, table};
+
+/// Longest run, unless told otherwise.
+const MINUTES: u64 = 60;
+/// Scenarios at once, unless told otherwise: each mostly waits.
+const JOBS: usize = 8;
+
+fn main() -> ExitCode {
+    // Scenarios have folders of their own, so the path must mean the same in all of them.
+    let binary = std::env::args().nth(1).and_then(|path| std::fs::canonicalize(path).ok());
+    let Some(binary) = binary.as_deref().and_then(|path| path.to_str()) else {
+        eprintln!("usage: chaos OVERNIGHT, the path of the program under test; see make chaos");
+        return ExitCode::from(64);
+    };
+    let all = match selected() {
+        Ok(all) => all,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            return ExitCode::from(64);
+        }
+    };
+    let deadline = Instant::now() + Duration::from_secs(60 * number("MINUTES").unwrap_or(MINUTES));
+    let site = Site::new(binary);
+    // A scenario that can't go on is a finding, told once.
+    std::panic::set_hook(Box::new(|_| {}));
+    let jobs = number("JOBS").and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(JOBS);
+    let ran = run_all(&site, &all, jobs, deadline, tell);
+    let skipped = all.len() - ran.len();
+    println!("\n{}", table::table(&ran));
+    if skipped > 0 {
+        println!("{skipped} scenarios were not run: the time was up");
+    }
+    let broken = ran.iter().any(|(_, outcome)| !outcome.findings.is_empty());
+    let whole = std::env::var("SHARD").is_err() && std::env::var("ONLY").is_err();
+    if broken || skipped > 0 || (whole && !table::never_hit(&ran).is_empty()) {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(scenario: &Scenario, outcome: &Outcome) {
+    let seconds = outcome.took.as_secs_f64();
+    let (group, name) = (scenario.group, &scenario.name);
+    let verdict = if outcome.findings.is_empty() { "ok" } else { "BROKEN" };
+    println!("{verdict:<6} {seconds:>6.1} s  {:>2} kills  {group}: {name}", outcome.kills);
+    outcome.findings.iter().for_each(|finding| println!("       {finding}"));
+    if !outcome.log.is_empty() {
+        keep(group, name, &outcome.log);
+    }
+}
+
+/// Keeps the log of what broke, for whoever looks into it.
+fn keep(group: &str, name: &str, log: &str) {
+    let folder = std::env::var("CHAOS_LOGS").unwrap_or_else(|_| "target/chaos".to_owned());
+    let clean = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    let path = std::path::Path::new(&folder).join(format!("{}--{}.log", clean(group), clean(name)));
+    match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, log)) {
+        Ok(()) => println!("       its log is {}", path.display()),
+        Err(error) => println!("       its log can't be kept: {error}"),
+    }
+}
+
+fn selected() -> Result<Vec<Scenario>, String> {
+    let mut all = matrix::all();
+    if let Ok(word) = std::env::var("ONLY") {
+        all.retain(|scenario| scenario.name.contains(&word) || scenario.group.contains(&word));
+    }
+    if let Ok(shard) = std::env::var("SHARD") {
+        let parts = shard.split_once('/').map(|(part, of)| (part.parse::<usize>(), of.parse::<usize>()));
+        let Some((Ok(part), Ok(of))) =
+            parts.filter(|(part, of)| matches!((part, of), (Ok(part), Ok(of)) if (1..=*of).contains(part)))
+        else {
+            return Err(format!("SHARD={shard} is no part of anything; take 1/4 to 4/4"));
+        };
+        let mut at = 0;
+        all.retain(|_| {
+            at += 1;
+            at % of == part % of
+        });
+    }
+    Ok(all)
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}

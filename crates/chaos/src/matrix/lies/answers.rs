@@ -1,0 +1,50 @@
+//! Lies in result files: torn downloads, and lines that are missing, doubled, broken or nobody's.
+
+use liar::{Fate, LineFault, Op, Reply, Rule};
+
+use super::Lie;
+
+const COLLECT: &[&str] = &["collect", "settle"];
+
+pub(super) fn lies() -> Vec<Lie> {
+    let download =
+        |name, times, reply| Lie::new(name, COLLECT).rule(Rule::of(Op::Content).times(times).reply(reply));
+    let line = |name, fault| {
+        let fate = Fate { lines: vec![(1, fault)], ..Fate::default() };
+        Lie::new(name, COLLECT).rule(Rule::of(Op::Create).fate(fate)).with("BATCH_MAX_REQUESTS", "2")
+    };
+    let server_error = Reply::Error { status: 500, code: None, retry_after: None };
+    let gone = Reply::Error { status: 404, code: None, retry_after: None };
+    vec![
+        download("downloads are torn at the first byte", 5, Reply::CutWire(0)),
+        download("downloads are torn in a line", 5, Reply::CutWire(333)),
+        download("downloads fail", 5, server_error),
+        download("downloads are dropped", 5, Reply::Drop),
+        download("a file is unknown for two looks", 2, gone.clone()),
+        download("files are gone", 0, gone)
+            .expect(|expected| {
+                (expected.files_gone, expected.all_succeed) = (true, false);
+                expected.parked.insert("files_gone");
+            })
+            .parks(),
+        line("a line failed, and goes out again", LineFault::Http(500))
+            .expect(|expected| expected.attempts = 2),
+        line("a line was refused for now", LineFault::Http(429)).expect(|expected| expected.attempts = 2),
+        line("a line was refused", LineFault::Http(400)).expect(|expected| expected.all_succeed = false),
+        line("a line is missing", LineFault::Missing).expect(|expected| expected.all_succeed = false),
+        line("a line is there twice", LineFault::Twice),
+        line("a line is torn", LineFault::Torn).expect(|expected| expected.all_succeed = false),
+        line("a line is noise", LineFault::Noise).expect(|expected| expected.all_succeed = false),
+        line("a line has status 0", LineFault::StatusZero).expect(|expected| expected.all_succeed = false),
+        line("an answer breaks the schema", LineFault::BadAnswer)
+            .expect(|expected| expected.all_succeed = false),
+        line("a line is missing, and is paid for again", LineFault::Missing)
+            .with("BATCH_RETRY_PAID", "true")
+            .expect(|expected| (expected.retry_paid, expected.attempts) = (true, 2)),
+        line("a line is torn, and is paid for again", LineFault::Torn)
+            .with("BATCH_RETRY_PAID", "true")
+            .expect(|expected| (expected.retry_paid, expected.attempts) = (true, 2)),
+        Lie::new("answers to nobody's request", COLLECT)
+            .rule(Rule::of(Op::Create).times(0).fate(Fate { strangers: 2, ..Fate::default() })),
+    ]
+}

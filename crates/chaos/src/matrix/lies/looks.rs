@@ -1,0 +1,47 @@
+//! Lies about open batches: their status, and how they end.
+
+use liar::{End, Fate, LineFault, Op, Reply, Rule};
+
+use super::Lie;
+
+const LOOKS: &[&str] = &["poll"];
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+pub(super) fn lies() -> Vec<Lie> {
+    let look =
+        |name, times, reply| Lie::new(name, LOOKS).rule(Rule::of(Op::GetBatch).times(times).reply(reply));
+    let fate = |name, fate| Lie::new(name, LOOKS).rule(Rule::of(Op::Create).fate(fate));
+    let statuses = |all| Fate { statuses: words(all), ..Fate::default() };
+    let fails =
+        |code: &str, line| Fate { end: End::Fails { code: code.to_owned(), line }, ..Fate::default() };
+    let server_error = Reply::Error { status: 500, code: None, retry_after: None };
+    let gone = Reply::Error { status: 404, code: None, retry_after: None };
+    vec![
+        look("looks fail", 5, server_error),
+        look("looks are cut", 5, Reply::CutJson(40)),
+        look("looks are torn", 5, Reply::CutWire(40)),
+        look("looks are garbage", 5, Reply::Garbage),
+        look("looks are dropped", 5, Reply::Drop),
+        look("a batch is unknown for two looks", 2, gone),
+        fate("statuses go backwards", statuses(&["finalizing", "in_progress", "validating"])),
+        fate("statuses that nobody knows", statuses(&["resting", "COMPLETED?", ""])),
+        fate("out of enqueued tokens", fails("token_limit_exceeded", None)).heals(),
+        fate("the account is at its limit", fails("billing_hard_limit_reached", None)).heals(),
+        fate("a line is malformed", fails("invalid_json_line", Some(1)))
+            .expect(|expected| expected.all_succeed = false),
+        fate("expires before anything ran", Fate { end: End::Expires(0), ..Fate::default() })
+            .expect(|expected| expected.attempts = 2),
+        fate("expires with a part done", Fate { end: End::Expires(1), ..Fate::default() })
+            .with("BATCH_MAX_REQUESTS", "2")
+            .expect(|expected| expected.attempts = 2),
+        fate(
+            "completed with nothing but an error file",
+            Fate { lines: vec![(1, LineFault::Http(400))], ..Fate::default() },
+        )
+        .expect(|expected| expected.all_succeed = false),
+        fate("an error file whose id is empty", Fate { empty_error_id: true, ..Fate::default() }),
+    ]
+}

@@ -1,0 +1,137 @@
+//! Lies of the provider, alone and crossed with a kill at every point of the stage that is lied to.
+
+mod answers;
+mod looks;
+mod submit;
+
+use std::time::Duration;
+
+use crash::Point;
+use liar::{Rule, Settings};
+
+use crate::evidence::Expected;
+use crate::laptop::{Laptop, Waited};
+use crate::scenario::{Outcome, Scenario};
+use crate::site::Site;
+
+/// How long a lie is kept up that the product waits out.
+const KEPT_UP: Duration = Duration::from_secs(3);
+
+/// A lie.
+#[derive(Clone)]
+pub struct Lie {
+    name: &'static str,
+    rules: Vec<Rule>,
+    settings: Settings,
+    environment: Vec<(&'static str, &'static str)>,
+    expect: fn(&mut Expected),
+    /// Points to kill at, by the beginning of their names.
+    stages: &'static [&'static str],
+    /// The provider becomes honest after a while, and the program is started again.
+    heals: bool,
+    /// What is lied about may wait for a person; then nothing else is waited for.
+    parks: bool,
+}
+
+impl Lie {
+    fn new(name: &'static str, stages: &'static [&'static str]) -> Self {
+        let (rules, environment, settings) = (Vec::new(), Vec::new(), Settings::default());
+        Self { name, rules, settings, environment, expect: |_| {}, stages, heals: false, parks: false }
+    }
+
+    fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    fn settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    fn expect(self, expect: fn(&mut Expected)) -> Self {
+        Self { expect, ..self }
+    }
+
+    fn heals(self) -> Self {
+        Self { heals: true, ..self }
+    }
+
+    fn parks(self) -> Self {
+        Self { parks: true, ..self }
+    }
+
+    /// Points of its stages.
+    fn points(&self) -> impl Iterator<Item = &'static str> {
+        let stages = self.stages;
+        let names = Point::ALL.iter().map(|point| point.as_str());
+        names.filter(move |name| stages.iter().any(|stage| name.starts_with(stage)))
+    }
+}
+
+/// All lies.
+#[must_use]
+pub fn lies() -> Vec<Lie> {
+    [submit::uploads(), submit::creates(), submit::lists(), submit::fences(), looks::lies(), answers::lies()]
+        .concat()
+}
+
+/// On a laptop: each by itself, and with a kill at each point of its stages.
+#[must_use]
+pub fn laptop() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for lie in lies() {
+        for point in [None].into_iter().chain(lie.points().map(Some)) {
+            let name =
+                point.map_or_else(|| lie.name.to_owned(), |point| format!("{}, killed at {point}", lie.name));
+            let group = if point.is_some() { "lie and crash point, sqlite" } else { "lie, sqlite" };
+            let lie = lie.clone();
+            all.push(Scenario::new(group, name, move |site| run(site, &lie, point)));
+        }
+    }
+    all
+}
+
+/// A night with a lie, and with a kill where one is named.
+#[must_use]
+pub fn run(site: &Site, lie: &Lie, crash: Option<&str>) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    for (name, value) in &lie.environment {
+        laptop.home.set(name, value);
+    }
+    laptop.liar.set(&lie.settings);
+    lie.rules.iter().for_each(|rule| laptop.liar.tell(rule.clone()));
+    laptop.expected.spare_looks = 3;
+    (lie.expect)(&mut laptop.expected);
+    let wish = crash.map(|point| format!("{point}:1"));
+    laptop.start_schedule_run(wish.as_deref());
+    if lie.heals {
+        let _ = laptop.wait_for(wish.as_deref(), KEPT_UP);
+        laptop.kill();
+        laptop.liar.forget_rules();
+        laptop.liar.set(&Settings::default());
+    } else if laptop.wait(wish.as_deref()) == Waited::TooLong {
+        return laptop.judge();
+    }
+    if lie.parks {
+        laptop.up(None);
+        let _ = laptop.wait(None);
+        return laptop.judge();
+    }
+    laptop.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lie_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = lies().iter().map(|lie| lie.name).collect();
+        assert_eq!(names.len(), lies().len());
+    }
+}

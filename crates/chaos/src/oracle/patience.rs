@@ -1,0 +1,116 @@
+//! I9 to I11: outages use up nothing, processes stop when they are asked to, and ends are final.
+
+use std::collections::BTreeMap;
+
+use liar::{Entry, Op};
+
+use super::{batch_has_ended, job_has_ended, task_has_ended};
+use crate::evidence::{Evidence, Finding};
+
+/// Uploads and creates that may have been on their way when a process was asked to stop: one for each of the two
+/// workers of the submit lane.
+const IN_HAND: usize = 2;
+
+/// I9: kills and outages park nothing, and give no task another attempt.
+#[must_use]
+pub fn outages_use_up_nothing(evidence: &Evidence) -> Vec<Finding> {
+    let (books, expected) = (&evidence.books, &evidence.expected);
+    let mut wrong = Vec::new();
+    for batch in books.batches.iter().filter(|batch| batch.state == "parked") {
+        if !expected.parked.contains(batch.parked.as_str()) {
+            wrong.push(Finding::new("I9", format!("batch {} is parked: {}", batch.id, batch.parked)));
+        }
+    }
+    let mut attempts: BTreeMap<&str, usize> = BTreeMap::new();
+    for attempt in books.attempts.iter().filter(|attempt| attempt.state != "superseded") {
+        *attempts.entry(&attempt.task).or_default() += 1;
+    }
+    wrong.extend(attempts.iter().filter(|(_, count)| **count > expected.attempts).map(|(task, count)| {
+        Finding::new("I9", format!("task {task} has used {count} attempts of {}", expected.attempts))
+    }));
+    wrong
+}
+
+/// I10: a process that is asked to stop does so in time, by itself, and begins nothing new.
+#[must_use]
+pub fn drains(evidence: &Evidence) -> Vec<Finding> {
+    let mut wrong = Vec::new();
+    for drain in &evidence.drains {
+        if drain.code.is_none() || drain.took > evidence.expected.grace {
+            let (took, code) = (drain.took, drain.code);
+            wrong.push(Finding::new(
+                "I10",
+                format!("a process took {took:.1?} to stop and ended with {code:?}"),
+            ));
+        }
+        let until = drain.asked_at + i64::try_from(drain.took.as_millis()).unwrap_or(i64::MAX);
+        let begun = evidence.ledger.iter().filter(|entry| match entry {
+            Entry::Request { at, op: Op::Create, .. } => (drain.asked_at..until).contains(at),
+            _ => false,
+        });
+        let begun = begun.count();
+        if begun > IN_HAND {
+            wrong.push(Finding::new(
+                "I10",
+                format!("{begun} creates came from a process that was asked to stop"),
+            ));
+        }
+    }
+    wrong
+}
+
+/// I11: what has ended stays as it ended.
+#[must_use]
+pub fn ends_are_final(evidence: &Evidence) -> Vec<Finding> {
+    let mut wrong = Vec::new();
+    let mut looks = evidence.earlier.iter().chain([&evidence.books]);
+    let Some(mut before) = looks.next() else { return wrong };
+    for after in looks {
+        let tasks = ends(&before.tasks, |row| (&row.id, &row.status), task_has_ended);
+        let jobs = ends(&before.jobs, |row| (&row.id, &row.state), job_has_ended);
+        let attempts = ends(&before.attempts, |row| (&row.id, &row.state), |state| state != "live");
+        // A batch that was called off may turn up after all, and is cancelled then; a collected one may not.
+        let batches = ends(
+            &before.batches,
+            |row| (&row.id, &row.state),
+            |state| batch_has_ended(state) && state == "collected",
+        );
+        let now = [
+            changed("task", &tasks, after.tasks.iter().map(|row| (&row.id, &row.status))),
+            changed("job", &jobs, after.jobs.iter().map(|row| (&row.id, &row.state))),
+            changed("attempt", &attempts, after.attempts.iter().map(|row| (&row.id, &row.state))),
+            changed("batch", &batches, after.batches.iter().map(|row| (&row.id, &row.state))),
+        ];
+        wrong.extend(now.into_iter().flatten());
+        let lost = before.answers.iter().filter(|answer| !after.answers.contains(answer));
+        wrong.extend(lost.map(|answer| {
+            Finding::new("I11", format!("the answer to attempt {} has changed or gone", answer.attempt))
+        }));
+        before = after;
+    }
+    wrong
+}
+
+fn ends<'a, T>(
+    rows: &'a [T],
+    cells: impl Fn(&'a T) -> (&'a String, &'a String),
+    ended: impl Fn(&str) -> bool,
+) -> BTreeMap<&'a str, &'a str> {
+    let all = rows.iter().map(cells).filter(|(_, state)| ended(state));
+    all.map(|(id, state)| (id.as_str(), state.as_str())).collect()
+}
+
+fn changed<'a>(
+    what: &str,
+    before: &BTreeMap<&str, &str>,
+    after: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Vec<Finding> {
+    let after: BTreeMap<&str, &str> = after.map(|(id, state)| (id.as_str(), state.as_str())).collect();
+    let differs = before.iter().filter(|(id, state)| after.get(*id) != Some(*state));
+    differs
+        .map(|(id, state)| {
+            let now = after.get(id).unwrap_or(&"gone");
+            Finding::new("I11", format!("{what} {id} had ended {state} and is {now}"))
+        })
+        .collect()
+}

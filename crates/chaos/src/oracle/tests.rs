@@ -1,0 +1,258 @@
+//! A clean night has no finding, and each invariant sees its violation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use liar::{Entry, Op, Shown};
+
+use super::check;
+use crate::books::{self, Answer, Attempt, Batch, Books, Event, Job, Order, Run, Task};
+use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+/// One job of one batch with two tasks, as it ends on a good night.
+fn clean() -> Evidence {
+    let job = Job {
+        id: text("job"),
+        state: text("completed"),
+        total: text("2"),
+        succeeded: text("2"),
+        ..Job::default()
+    };
+    let batch = Batch {
+        id: text("ours"),
+        job: text("job"),
+        state: text("collected"),
+        provider_id: text("theirs"),
+        ..Batch::default()
+    };
+    let mut books = Books { jobs: vec![job], batches: vec![batch], ..Books::default() };
+    for name in ["a", "b"] {
+        let (task, attempt) = (format!("task-{name}"), format!("attempt-{name}"));
+        books.tasks.push(Task {
+            id: task.clone(),
+            job: text("job"),
+            custom_id: text(name),
+            status: text("succeeded"),
+        });
+        books.attempts.push(Attempt {
+            id: attempt.clone(),
+            task: task.clone(),
+            batch: text("ours"),
+            custom_id: text(name),
+            state: text("succeeded"),
+        });
+        books.answers.push(Answer { attempt, sha256: books::hash(name) });
+        books.events.push(event("task.completed.v1", &task, books.events.len()));
+    }
+    books.events.push(event("job.completed.v1", "job", 2));
+    let heard = books.events.iter().map(|event| Heard {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        subject: event.subject.clone(),
+    });
+    let heard = Some(heard.collect());
+    let run = |date: &str| Run {
+        schedule: text("overnight"),
+        trigger: text("scheduled"),
+        date: text(date),
+        state: text("finished"),
+    };
+    books.runs = vec![run("2026-11-24"), run("2026-11-25")];
+    let ledger = vec![
+        created("theirs", "ours"),
+        look(0),
+        line("theirs", "a"),
+        line("theirs", "b"),
+        look(1_000),
+        ended("theirs", "completed"),
+    ];
+    let drain = Drain { asked_at: 5_000, took: Duration::from_millis(300), code: Some(0) };
+    let nights = vec![(text("overnight"), text("2026-11-25"))];
+    let poison = vec![b"\xff".to_vec()];
+    let expected = Expected { tasks: 2, nights, poison, ..Expected::default() };
+    let dead = Some(vec![Dead { body: b"\xff".to_vec(), reason: text("not JSON") }]);
+    Evidence { ledger, earlier: vec![books.clone()], books, heard, dead, drains: vec![drain], expected }
+}
+
+fn event(kind: &str, subject: &str, place: usize) -> Event {
+    Event {
+        id: format!("event-{place}"),
+        kind: text(kind),
+        subject: text(subject),
+        job: text("job"),
+        sequence: (place + 1).to_string(),
+        published: text("2026"),
+    }
+}
+
+fn created(id: &str, ours: &str) -> Entry {
+    let metadata = BTreeMap::from([(text("overnight_batch"), text(ours))]);
+    let (file, endpoint) = (text("file"), text("/v1/responses"));
+    Entry::Batch { at: 0, id: text(id), file, endpoint, metadata, fate: Box::default() }
+}
+
+fn line(batch: &str, custom_id: &str) -> Entry {
+    Entry::Line {
+        at: 0,
+        batch: text(batch),
+        line: 1,
+        custom_id: text(custom_id),
+        status: 200,
+        billed: true,
+        shown: Shown::Whole,
+        sha256: Some(books::hash(custom_id)),
+    }
+}
+
+fn look(at: i64) -> Entry {
+    Entry::Request { at, op: Op::GetBatch, id: text("theirs"), status: 200, acted: true }
+}
+
+fn ended(batch: &str, status: &str) -> Entry {
+    let output = (status == "completed").then(|| text("file-2"));
+    let (batch, status) = (text(batch), text(status));
+    Entry::Ended { at: 0, batch, status, output, error: None, completed: 2, failed: 0 }
+}
+
+/// What the oracle says of a night that was clean until somebody touched it.
+fn says(touch: impl FnOnce(&mut Evidence)) -> Vec<String> {
+    let mut evidence = clean();
+    touch(&mut evidence);
+    check(&evidence).iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn sees(invariant: &str, word: &str, touch: impl FnOnce(&mut Evidence)) {
+    let said = says(touch);
+    let seen = said.iter().any(|said| said.starts_with(&format!("{invariant}: ")) && said.contains(word));
+    assert!(seen, "{invariant} does not say {word:?}: {said:?}");
+}
+
+#[test]
+fn a_clean_night_has_no_finding() {
+    assert_eq!(says(|_| {}), [""; 0]);
+}
+
+#[test]
+fn i1_sees_what_is_paid_twice() {
+    sees("I1", "billed 2 times", |night| night.ledger.push(line("theirs", "a")));
+    sees("I1", "created as", |night| night.ledger.push(created("other", "ours")));
+    sees("I1", "no row of ours", |night| {
+        night.ledger.extend([created("lost", "nobody's"), line("lost", "a")]);
+    });
+    // One that failed its validation never ran, and is no second one.
+    let failed = says(|night| night.ledger.extend([created("f", "ours"), ended("f", "failed")]));
+    assert_eq!(failed, [""; 0]);
+    // An unbilled line may run again, but not while the first is still out.
+    sees("I1", "at once", |night| {
+        let unbilled = |entry| match entry {
+            Entry::Line { at, batch, line, custom_id, status, shown, sha256, .. } => {
+                Entry::Line { at, batch, line, custom_id, status, billed: false, shown, sha256 }
+            }
+            other => other,
+        };
+        night.books.batches.push(Batch { id: text("second"), job: text("job"), ..Batch::default() });
+        night.ledger.insert(1, created("again", "second"));
+        night.ledger.insert(2, unbilled(line("again", "a")));
+    });
+}
+
+#[test]
+fn i2_sees_a_lost_a_changed_and_a_doubled_answer() {
+    sees("I2", "is lost", |night| {
+        night.books.answers.remove(0);
+    });
+    sees("I2", "not what was answered", |night| night.books.answers[0].sha256 = books::hash("else"));
+    sees("I2", "kept 2 times", |night| night.books.answers.push(night.books.answers[0].clone()));
+}
+
+#[test]
+fn i3_sees_what_has_no_end() {
+    sees("I3", "task a is submitted", |night| night.books.tasks[0].status = text("submitted"));
+    sees("I3", "task a ended missing", |night| night.books.tasks[0].status = text("missing"));
+    sees("I3", "is open", |night| night.books.batches[0].state = text("open"));
+    sees("I3", "job job is active", |night| night.books.jobs[0].state = text("active"));
+    sees("I3", "other outcomes", |night| night.books.jobs[0].succeeded = text("1"));
+    sees("I3", "still waits", |night| night.books.orders.push(Order::default()));
+    sees("I3", "is live", |night| night.books.attempts[0].state = text("live"));
+    sees("I3", "has not finished", |night| night.books.runs[0].state = text("started"));
+    sees("I3", "2 tasks of 3", |night| night.expected.tasks = 3);
+}
+
+#[test]
+fn i4_sees_two_chains_of_looks() {
+    sees("I4", "too soon", |night| night.ledger.insert(2, look(400)));
+}
+
+#[test]
+fn i5_sees_a_night_twice_and_a_night_missing() {
+    sees("I5", "2 runs", |night| night.books.runs[0].date = text("2026-11-25"));
+    sees("I5", "no run on 2026-11-25", |night| {
+        night.books.runs.pop();
+    });
+}
+
+#[test]
+fn i6_sees_events_doubled_and_unsaid() {
+    sees("I6", "said 2 times", |night| {
+        night.books.events[1].subject = night.books.events[0].subject.clone();
+    });
+    sees("I6", "was said of 1", |night| {
+        night.books.events.remove(0);
+    });
+    sees("I6", "have the id", |night| night.books.events[1].id = text("event-0"));
+    sees("I6", "numbered", |night| night.books.events[2].sequence = text("9"));
+}
+
+#[test]
+fn i7_sees_poison_that_is_gone_and_an_innocent_dead() {
+    let dead = |night: &mut Evidence| night.dead.take().unwrap_or_default();
+    sees("I7", "is gone", |night| night.dead = Some(Vec::new()));
+    sees("I7", "without a reason", |night| {
+        let mut letters = dead(night);
+        letters[0].reason.clear();
+        night.dead = Some(letters);
+    });
+    sees("I7", "innocent", |night| night.expected.poison.clear());
+}
+
+#[test]
+fn i8_sees_what_nobody_heard() {
+    sees("I8", "nobody heard", |night| night.heard = Some(Vec::new()));
+    sees("I8", "never published", |night| night.books.events[0].published.clear());
+}
+
+#[test]
+fn i9_sees_what_an_outage_has_used_up() {
+    sees("I9", "parked: failing", |night| {
+        (night.books.batches[0].state, night.books.batches[0].parked) = (text("parked"), text("failing"));
+    });
+    sees("I9", "2 attempts of 1", |night| {
+        let again = Attempt { id: text("again"), state: text("expired"), ..night.books.attempts[0].clone() };
+        night.books.attempts.push(again);
+    });
+}
+
+#[test]
+fn i10_sees_a_process_that_does_not_stop() {
+    sees("I10", "to stop", |night| night.drains[0].code = None);
+    sees("I10", "to stop", |night| night.drains[0].took = Duration::from_secs(60));
+    sees("I10", "3 creates", |night| {
+        let create =
+            Entry::Request { at: 5_100, op: Op::Create, id: String::new(), status: 200, acted: true };
+        night.ledger.extend([create.clone(), create.clone(), create]);
+    });
+}
+
+#[test]
+fn i11_sees_an_end_that_changes() {
+    sees("I11", "task task-a had ended failed", |night| night.earlier[0].tasks[0].status = text("failed"));
+    sees("I11", "job job had ended failed", |night| night.earlier[0].jobs[0].state = text("failed"));
+    sees("I11", "has changed or gone", |night| night.earlier[0].answers[0].sha256 = books::hash("else"));
+    sees("I11", "attempt-a had ended expired", |night| night.earlier[0].attempts[0].state = text("expired"));
+    sees("I11", "batch ours had ended collected", |night| night.books.batches[0].state = text("parked"));
+}
