@@ -1,7 +1,7 @@
 # The verbs of the house. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help build demo test fleet services lint fmt
+.PHONY: help build demo test fleet chaos soak services lint fmt
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -23,6 +23,14 @@ endif
 
 fleet: ## whole nights of a fleet, with kills, lost queues and a live runner; ISSUES=GLOB takes your issues
 	@deploy/fleet.sh
+
+chaos: build ## every crash point, lie and outage, with an oracle and a table; SHARD=i/n, PAIR=sqlite or fleet, ONLY=WORD
+	cargo build --locked --package chaos
+	target/debug/chaos target/debug/overnight
+
+soak: build ## nights in a row with seeded havoc; MINUTES=n SEED=s plays one again
+	cargo build --locked --package chaos
+	SOAK=$(or $(MINUTES),10) target/debug/chaos target/debug/overnight
 
 services: ## find or start PostgreSQL and RabbitMQ, and print where they are
 	@deploy/services.sh

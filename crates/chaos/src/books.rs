@@ -112,6 +112,7 @@ async fn rows<T>(
         .collect();
     let backend = connection.get_database_backend();
     let sql = format!("SELECT {} FROM {rest}", texts.join(", "));
+    #[expect(clippy::disallowed_methods, reason = "it only reads, and from outside")]
     let found = connection.query_all_raw(Statement::from_string(backend, sql)).await?;
     let cells = |row: &sea_orm::QueryResult| {
         (0..texts.len()).map(|at| row.try_get_by_index::<String>(at)).collect::<Result<Vec<_>, _>>()

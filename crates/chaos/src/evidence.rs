@@ -31,10 +31,8 @@ pub struct Evidence {
 pub struct Heard {
     /// The event's id.
     pub id: String,
-    /// What happened, as in the database.
+    /// What happened.
     pub kind: String,
-    /// To whom.
-    pub subject: String,
 }
 
 /// A dead letter.
@@ -55,6 +53,8 @@ pub struct Drain {
     pub took: Duration,
     /// Its exit code; none: it was killed after all.
     pub code: Option<i32>,
+    /// Whether no other process talked to the provider meanwhile.
+    pub alone: bool,
 }
 
 /// What a scenario expects.
@@ -82,6 +82,8 @@ pub struct Expected {
     pub grace: Duration,
     /// Attempts that a task may have had.
     pub attempts: usize,
+    /// Whether the broker was wiped, with events that it had taken and nobody had fetched.
+    pub wiped: bool,
 }
 
 impl Default for Expected {
@@ -98,6 +100,7 @@ impl Default for Expected {
             poison: Vec::new(),
             grace: Duration::from_secs(26),
             attempts: 1,
+            wiped: false,
         }
     }
 }

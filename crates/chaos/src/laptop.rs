@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,16 @@ use crate::scenario::Outcome;
 use crate::site::{AGENTS, Site, TASKS};
 
 /// What still has to happen, in one number.
-const LEFT: &str = "SELECT (SELECT count(*) FROM orders) \
+pub(crate) const LEFT: &str = "SELECT (SELECT count(*) FROM orders) \
     + (SELECT count(*) FROM batch_jobs WHERE state IN ('held', 'queued', 'active', 'cancelling')) \
     + (SELECT count(*) FROM schedule_runs WHERE state = 'started') \
     + (SELECT count(*) FROM tasks WHERE status IN ('pending', 'batched'))";
+/// The same, where what waits for a person is not waited for.
+pub(crate) const UNPARKED: &str = "SELECT (SELECT count(*) FROM orders WHERE lane <> 'settle') \
+    + (SELECT count(*) FROM batch_jobs j WHERE state IN ('held', 'queued', 'active', 'cancelling') \
+       AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.job_id = j.id AND b.state = 'parked')) \
+    + (SELECT count(*) FROM schedule_runs WHERE state = 'started') \
+    + (SELECT count(*) FROM tasks WHERE status = 'pending')";
 /// Longest a night may take when nobody disturbs it any more.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often what is left is asked for.
@@ -38,6 +45,8 @@ pub struct Laptop {
     /// Processes that were killed, or killed themselves.
     pub kills: u32,
     up: Option<Child>,
+    /// Whether what runs is a command, which ends by itself.
+    is_command: bool,
     hit: Vec<String>,
     earlier: Vec<Books>,
     drains: Vec<Drain>,
@@ -64,32 +73,13 @@ impl Laptop {
         site.evening_into(&home.data_dir());
         let expected = Expected { tasks: AGENTS.len() * TASKS, ..Expected::default() };
         let (hit, earlier, drains) = (Vec::new(), Vec::new(), Vec::new());
-        Self { home, liar, expected, kills: 0, up: None, hit, earlier, drains }
+        Self { home, liar, expected, kills: 0, up: None, is_command: false, hit, earlier, drains }
     }
 
-    /// Runs the night as a command that waits for its end. With a crash point armed it may end before.
-    pub fn schedule_run(&mut self, crash: Option<&str>) -> ExitStatus {
-        let child = self.start(&["schedule", "run", "--json"], crash, Stdio::null());
-        self.up = Some(child);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let child = self.up.as_mut().expect("it was started");
-            if let Some(status) = child.try_wait().expect("a child of ours") {
-                self.up = None;
-                self.note(status, crash);
-                return status;
-            }
-            if Instant::now() > deadline {
-                child.kill().expect("it is there");
-            }
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Starts a command that runs beside what is done next.
+    /// Begins the night as a command that runs beside what is done next.
     pub fn start_schedule_run(&mut self, crash: Option<&str>) {
         let child = self.start(&["schedule", "run", "--json"], crash, Stdio::null());
-        self.up = Some(child);
+        (self.up, self.is_command) = (Some(child), true);
     }
 
     /// Starts the daemon, and waits until it is up or gone.
@@ -98,7 +88,7 @@ impl Laptop {
         let mut line = String::new();
         let out = child.stdout.take().expect("its output is piped");
         BufReader::new(out).read_line(&mut line).expect("a line, or its end");
-        self.up = Some(child);
+        (self.up, self.is_command) = (Some(child), false);
     }
 
     /// Waits until nothing is left to do, or the process is gone.
@@ -132,6 +122,23 @@ impl Laptop {
         self.wait_until(crash, patience, LEFT)
     }
 
+    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
+    pub fn wait_for_pass(&mut self, log: &Path, point: &str, patience: Duration) -> bool {
+        let (line, deadline) = (format!("{point}:1"), Instant::now() + patience);
+        let database = self.home.database();
+        while Instant::now() < deadline {
+            let passed = std::fs::read_to_string(log).unwrap_or_default();
+            if passed.lines().any(|passed| passed == line) {
+                return true;
+            }
+            if database.number(LEFT) == 0 {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     /// Pulls the plug.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.up.take() {
@@ -150,11 +157,13 @@ impl Laptop {
         }
     }
 
-    /// Asks the process to stop, and keeps how it did.
+    /// Asks the daemon to stop, and keeps how it did. A command is to end by itself, with all that it waits for.
     pub fn stop(&mut self) {
         let Some(mut child) = self.up.take() else { return };
         let (asked_at, asked) = (now_ms(), Instant::now());
-        send(child.id(), "TERM");
+        if !self.is_command {
+            send(child.id(), "TERM");
+        }
         let deadline = asked + self.expected.grace + Duration::from_secs(4);
         let code = loop {
             if let Some(status) = child.try_wait().expect("a child of ours") {
@@ -167,8 +176,42 @@ impl Laptop {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        self.drains.push(Drain { asked_at, took: asked.elapsed(), code });
+        self.drains.push(Drain { asked_at, took: asked.elapsed(), code, alone: true });
         self.look();
+    }
+
+    /// A night under a limit of file sizes, in blocks of 1024 bytes: writes beyond it fail as on a full disk.
+    pub fn start_limited(&mut self, blocks: u32) {
+        let log = File::options().create(true).append(true).open(self.home.folder().join("log"));
+        let program = self.home.command(&["schedule", "run", "--json"]);
+        let mut command = Command::new("bash");
+        // Ignored, the signal becomes an error of the write.
+        command.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+        command.arg(program.get_program()).args(program.get_args());
+        if let Some(folder) = program.get_current_dir() {
+            command.current_dir(folder);
+        }
+        command.env_clear();
+        for (name, value) in program.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(log.expect("a log")).spawn().expect("bash runs");
+        (self.up, self.is_command) = (Some(child), true);
+    }
+
+    /// Begins the night where it has not begun; else a daemon goes on with it.
+    pub fn go_on(&mut self, crash: Option<&str>) {
+        if self.number("SELECT count(*) FROM schedule_runs") == 0 {
+            self.start_schedule_run(crash);
+        } else {
+            self.up(crash);
+        }
+    }
+
+    /// What was there is no measure any more: the folder is another one.
+    pub fn forget_looks(&mut self) {
+        self.earlier.clear();
     }
 
     /// Keeps what the database says now, so that the oracle sees ends that change.
@@ -189,14 +232,22 @@ impl Laptop {
     #[must_use]
     pub fn finish(mut self) -> Outcome {
         for _ in 0..3 {
-            if self.up.is_none() {
-                self.up(None);
+            if self.up.is_none() && self.number(LEFT) > 0 {
+                self.go_on(None);
             }
             if self.wait(None) != Waited::Gone {
                 break;
             }
         }
         self.judge()
+    }
+
+    /// Waits for the end, asks for something that lies in the folder, and asks the oracle.
+    #[must_use]
+    pub fn wait_and_judge<T>(mut self, ask: impl FnOnce() -> T) -> (T, Outcome) {
+        let _ = self.wait(None);
+        self.stop();
+        (ask(), self.finish())
     }
 
     /// Stops what runs, and asks the oracle.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::json;
-use testkit::Overnight;
+use testkit::{Broker, Overnight, Server};
 
 /// Agents of the backlog; each becomes a job.
 pub const AGENTS: [&str; 3] = ["planner", "coder", "reviewer"];
@@ -12,17 +12,29 @@ pub const AGENTS: [&str; 3] = ["planner", "coder", "reviewer"];
 pub const TASKS: usize = 2;
 
 /// What all scenarios share.
-#[derive(Debug)]
 pub struct Site {
     binary: String,
     evening: OnceLock<Overnight>,
+    server: OnceLock<Server>,
+    broker: OnceLock<Broker>,
 }
 
 impl Site {
     /// A site for the program at `binary`.
     #[must_use]
     pub fn new(binary: &str) -> Self {
-        Self { binary: binary.to_owned(), evening: OnceLock::new() }
+        let (evening, server, broker) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { binary: binary.to_owned(), evening, server, broker }
+    }
+
+    /// The PostgreSQL server of this run, which nobody else uses; no scenario may stop it.
+    pub fn server(&self) -> &Server {
+        self.server.get_or_init(Server::start)
+    }
+
+    /// The same of RabbitMQ.
+    pub fn broker(&self) -> &Broker {
+        self.broker.get_or_init(Broker::start)
     }
 
     /// The program with an environment that talks to `provider` as to `OpenAI`, and waits no longer than it must.

@@ -71,8 +71,8 @@ pub fn table(ran: &[(&Scenario, Outcome)]) -> String {
 
 /// Points at which no process ended.
 #[must_use]
-pub fn never_hit(ran: &[(&Scenario, Outcome)]) -> Vec<&'static str> {
+pub fn never_hit(ran: &[(&Scenario, Outcome)]) -> Vec<String> {
     let hit = ran.iter().flat_map(|(_, outcome)| &outcome.hit);
     let hit: BTreeSet<&str> = hit.map(|wish| wish.split(':').next().unwrap_or_default()).collect();
-    Point::ALL.iter().map(|point| point.as_str()).filter(|name| !hit.contains(name)).collect()
+    Point::ALL.iter().map(Point::to_string).filter(|name| !hit.contains(name.as_str())).collect()
 }

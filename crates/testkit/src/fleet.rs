@@ -24,11 +24,11 @@ pub struct Fleet {
     /// How the broker's names begin.
     pub prefix: String,
     pub(crate) broker: String,
-    processes: BTreeMap<String, Child>,
+    pub(crate) processes: BTreeMap<String, Child>,
     pub(crate) runtime: Runtime,
     connection: DatabaseConnection,
     // Dropped last, in this order: the processes use them.
-    database: Postgres,
+    pub(crate) database: Postgres,
     private: Option<Private>,
 }
 
@@ -61,7 +61,12 @@ impl Fleet {
         Self::on(home, private.server.database(), private.broker.url(), Some(private))
     }
 
-    fn on(home: Overnight, database: Postgres, broker: String, private: Option<Private>) -> Self {
+    /// The same on a database and at a broker of the test's choice.
+    ///
+    /// # Panics
+    /// Where one of them doesn't answer.
+    #[must_use]
+    pub fn on(home: Overnight, database: Postgres, broker: String, private: Option<Private>) -> Self {
         let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
         let home = home
             .with("DATABASE_URL", database.url())
@@ -86,7 +91,7 @@ impl Fleet {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.home.folder().join(format!("{name}.log")))
+            .open(self.log_path(name))
             .expect("a log");
         let mut command = self.home.command(&["serve", role, "--json"]);
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
@@ -166,7 +171,11 @@ impl Fleet {
     /// What a process has logged.
     #[must_use]
     pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.home.folder().join(format!("{name}.log"))).unwrap_or_default()
+        std::fs::read_to_string(self.log_path(name)).unwrap_or_default()
+    }
+
+    pub(crate) fn log_path(&self, name: &str) -> std::path::PathBuf {
+        self.home.folder().join(format!("{name}.log"))
     }
 
     /// The one number that a query on the database answers; 0 for null.

@@ -9,6 +9,7 @@ mod broker;
 mod collector;
 mod database;
 mod fleet;
+mod havoc;
 mod letters;
 mod memory;
 mod postgres;

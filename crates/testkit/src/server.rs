@@ -56,7 +56,7 @@ impl Server {
     /// Where it doesn't come up.
     pub fn run(&self) {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={}",
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c max_connections=400",
             self.port,
             self.folder.path().display()
         );

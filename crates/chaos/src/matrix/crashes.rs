@@ -1,12 +1,13 @@
-//! Every crash point, at its first to third pass, once and again and again; and kills at any time.
+//! Every crash point, at its first to third pass, once and again and again; failures at the same points; and kills at
+//! any time.
 
 use std::time::Duration;
 
-use crash::Point;
-
+use super::passes::{Night, Passes};
 use crate::laptop::{Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
+use crate::troop::{ROLES, Troop};
 
 /// Starts in a row that a point may end.
 const IN_A_ROW: u32 = 4;
@@ -17,13 +18,21 @@ const KILLS: u32 = 5;
 
 /// On a laptop.
 #[must_use]
-pub fn laptop() -> Vec<Scenario> {
+pub fn laptop(passes: &Passes) -> Vec<Scenario> {
     let mut all = Vec::new();
-    for point in Point::ALL {
-        for nth in 1..=3 {
-            let wish = format!("{}:{nth}", point.as_str());
+    for (who, night) in [("command", Night::ByHand), ("daemon", Night::ByClock)] {
+        for wish in passes[who].clone() {
+            if night == Night::ByClock && passes["command"].contains(&wish) {
+                continue;
+            }
+            if wish.starts_with("store.") || wish.starts_with("spool.") {
+                let fails = format!("{wish}:error");
+                all.push(Scenario::new("failure at a crash point, sqlite", fails.clone(), move |site| {
+                    fail(site, night, &fails)
+                }));
+            }
             all.push(Scenario::new("crash point, sqlite", wish.clone(), move |site| {
-                crash(site, &wish, IN_A_ROW)
+                crash(site, night, &wish, IN_A_ROW)
             }));
         }
     }
@@ -35,19 +44,55 @@ pub fn laptop() -> Vec<Scenario> {
     all
 }
 
-/// Arms a point in the command that begins the night and in every daemon after it, as long as it is passed.
+/// In a troop: one process of the role crashes.
 #[must_use]
-pub fn crash(site: &Site, wish: &str, in_a_row: u32) -> Outcome {
-    let mut laptop = Laptop::evening(site);
-    laptop.expected.spare_looks = usize::try_from(in_a_row).unwrap_or_default() + 1;
-    if laptop.schedule_run(Some(wish)).code() != Some(0) {
-        for _ in 1..in_a_row {
-            laptop.up(Some(wish));
-            if laptop.wait(Some(wish)) != Waited::Gone {
-                break;
-            }
+pub fn troop(passes: &Passes) -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for (&role, wishes) in passes {
+        for wish in wishes.clone() {
+            let name = format!("{role} at {wish}");
+            all.push(Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
+                let mut troop = Troop::evening(site);
+                for other in ROLES.iter().filter(|other| **other != role) {
+                    troop.start(other, other, &[]);
+                }
+                troop.start(role, role, &[("OVERNIGHT_CRASH", &wish)]);
+                troop.strike();
+                troop.finish()
+            }));
         }
     }
+    for seed in 0..RANDOM / 3 {
+        let name = format!("seed {seed}");
+        all.push(Scenario::new("kill at any time, postgres and rabbitmq", name, move |site| {
+            any_of(site, seed)
+        }));
+    }
+    all
+}
+
+/// Arms a point in the process that begins the night and in every daemon after it, as long as it is passed.
+#[must_use]
+pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = usize::try_from(in_a_row).unwrap_or_default() + 1;
+    night.begin(&mut laptop, Some(wish));
+    for _ in 0..in_a_row {
+        if laptop.wait(Some(wish)) != Waited::Gone {
+            break;
+        }
+        laptop.go_on(Some(wish));
+    }
+    laptop.finish()
+}
+
+/// A write fails, or has happened and says that it failed.
+#[must_use]
+pub fn fail(site: &Site, night: Night, wish: &str) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 2;
+    night.begin(&mut laptop, Some(wish));
+    let _ = laptop.wait(None);
     laptop.finish()
 }
 
@@ -61,9 +106,27 @@ pub fn anywhen(site: &Site, seed: u64) -> Outcome {
     for _ in 0..KILLS {
         std::thread::sleep(Duration::from_millis(20 + random.below(900)));
         laptop.kill();
-        laptop.up(None);
+        laptop.go_on(None);
     }
     laptop.finish()
+}
+
+/// Kills any process of a troop at random times of the night.
+#[must_use]
+pub fn any_of(site: &Site, seed: u64) -> Outcome {
+    let mut troop = Troop::evening(site);
+    troop.expected.spare_looks = usize::try_from(KILLS).unwrap_or_default() * 2;
+    let mut random = Random(seed);
+    troop.muster();
+    troop.strike();
+    for _ in 0..KILLS * 2 {
+        std::thread::sleep(Duration::from_millis(20 + random.below(900)));
+        let role = usize::try_from(random.below(3)).unwrap_or_default();
+        troop.kill(ROLES[role]);
+        std::thread::sleep(Duration::from_millis(20));
+        troop.tend();
+    }
+    troop.finish()
 }
 
 /// Numbers that follow from a seed: splitmix64.

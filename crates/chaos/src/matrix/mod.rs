@@ -2,13 +2,26 @@
 
 pub mod crashes;
 pub mod lies;
+pub mod outages;
+pub mod passes;
+pub mod signals;
 
 use crate::scenario::Scenario;
+use crate::site::Site;
 
-/// All scenarios.
+/// On SQLite, in one process. What a night passes is found out by nights in which nothing is done.
 #[must_use]
-pub fn all() -> Vec<Scenario> {
-    let mut all = crashes::laptop();
-    all.extend(lies::laptop());
-    all
+pub fn laptop(site: &Site) -> Vec<Scenario> {
+    let passes = passes::laptop(site);
+    [crashes::laptop(&passes), lies::laptop(), signals::laptop(&passes), outages::laptop()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// On PostgreSQL and RabbitMQ, in processes of their own.
+#[must_use]
+pub fn troop(site: &Site) -> Vec<Scenario> {
+    let passes = passes::troop(site);
+    [crashes::troop(&passes), signals::troop(&passes), outages::troop()].into_iter().flatten().collect()
 }

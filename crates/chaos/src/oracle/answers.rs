@@ -46,7 +46,8 @@ pub fn no_lost_result(evidence: &Evidence) -> Vec<Finding> {
                 ));
             }
             _ => {
-                findings.push(Finding::new("I2", format!("{custom_id} of {batch} was answered, and is lost")))
+                findings
+                    .push(Finding::new("I2", format!("{custom_id} of {batch} was answered, and is lost")));
             }
         }
     }

@@ -18,8 +18,11 @@ pub use money::no_double_pay;
 pub use patience::{drains, ends_are_final, outages_use_up_nothing};
 pub use progress::{everything_ends, looks_are_bounded, one_run_a_night};
 
+/// What judges evidence.
+pub type Invariant = fn(&Evidence) -> Vec<Finding>;
+
 /// All invariants, by name.
-pub const INVARIANTS: &[(&str, fn(&Evidence) -> Vec<Finding>)] = &[
+pub const INVARIANTS: &[(&str, Invariant)] = &[
     ("I1", no_double_pay),
     ("I2", no_lost_result),
     ("I3", everything_ends),

@@ -11,6 +11,9 @@ use crate::evidence::{Evidence, Finding};
 /// workers of the submit lane.
 const IN_HAND: usize = 2;
 
+/// Milliseconds until a signal has come to a process on a machine that has much to do.
+const HEARD_MS: i64 = 200;
+
 /// I9: kills and outages park nothing, and give no task another attempt.
 #[must_use]
 pub fn outages_use_up_nothing(evidence: &Evidence) -> Vec<Finding> {
@@ -45,11 +48,11 @@ pub fn drains(evidence: &Evidence) -> Vec<Finding> {
         }
         let until = drain.asked_at + i64::try_from(drain.took.as_millis()).unwrap_or(i64::MAX);
         let begun = evidence.ledger.iter().filter(|entry| match entry {
-            Entry::Request { at, op: Op::Create, .. } => (drain.asked_at..until).contains(at),
+            Entry::Request { at, op: Op::Create, .. } => (drain.asked_at + HEARD_MS..until).contains(at),
             _ => false,
         });
         let begun = begun.count();
-        if begun > IN_HAND {
+        if drain.alone && begun > IN_HAND {
             wrong.push(Finding::new(
                 "I10",
                 format!("{begun} creates came from a process that was asked to stop"),

@@ -49,11 +49,7 @@ fn clean() -> Evidence {
         books.events.push(event("task.completed.v1", &task, books.events.len()));
     }
     books.events.push(event("job.completed.v1", "job", 2));
-    let heard = books.events.iter().map(|event| Heard {
-        id: event.id.clone(),
-        kind: event.kind.clone(),
-        subject: event.subject.clone(),
-    });
+    let heard = books.events.iter().map(|event| Heard { id: event.id.clone(), kind: event.kind.clone() });
     let heard = Some(heard.collect());
     let run = |date: &str| Run {
         schedule: text("overnight"),
@@ -70,7 +66,7 @@ fn clean() -> Evidence {
         look(1_000),
         ended("theirs", "completed"),
     ];
-    let drain = Drain { asked_at: 5_000, took: Duration::from_millis(300), code: Some(0) };
+    let drain = Drain { asked_at: 5_000, took: Duration::from_millis(300), code: Some(0), alone: true };
     let nights = vec![(text("overnight"), text("2026-11-25"))];
     let poison = vec![b"\xff".to_vec()];
     let expected = Expected { tasks: 2, nights, poison, ..Expected::default() };
@@ -243,7 +239,7 @@ fn i10_sees_a_process_that_does_not_stop() {
     sees("I10", "to stop", |night| night.drains[0].took = Duration::from_secs(60));
     sees("I10", "3 creates", |night| {
         let create =
-            Entry::Request { at: 5_100, op: Op::Create, id: String::new(), status: 200, acted: true };
+            Entry::Request { at: 5_250, op: Op::Create, id: String::new(), status: 200, acted: true };
         night.ledger.extend([create.clone(), create.clone(), create]);
     });
 }

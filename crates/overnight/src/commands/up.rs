@@ -19,6 +19,8 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     }
     // A key that is missed makes no data folder.
     config.key()?;
+    // Listened for before anything begins: whoever reads that it is up may ask it to stop at once.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::other)?;
     let desk = Desk::open(config, "up").await?;
     let world = World::start(config, desk, true).await?;
     let gateway = world.gateway.as_ref().map(gateway::Running::base_url);
@@ -38,8 +40,6 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
         text.push_str("\n  stop     Ctrl-C");
         text
     });
-    // Listened for before the clock begins, so that no signal finds it half-way through a night.
-    let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::other)?;
     let stop = CancellationToken::new();
     let mut clock = start_clock(config, &world.context, &stop, output)?;
     tokio::select! {
@@ -49,8 +49,9 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     }
     output.note("stopping: what is in hand is finished");
     stop.cancel();
-    let ended = clock.await;
-    world.stop().await?.store.close().await?;
+    // Both at once: while the clock finishes a night, nothing new is begun.
+    let (ended, desk) = tokio::join!(clock, world.stop());
+    desk?.store.close().await?;
     clock_stopped(ended)
 }
 

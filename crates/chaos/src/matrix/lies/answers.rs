@@ -4,7 +4,7 @@ use liar::{Fate, LineFault, Op, Reply, Rule};
 
 use super::Lie;
 
-const COLLECT: &[&str] = &["collect", "settle"];
+const COLLECT: &[&str] = &["provider.download", "spool.rename", "store.settle_lines", "store.collect"];
 
 pub(super) fn lies() -> Vec<Lie> {
     let download =

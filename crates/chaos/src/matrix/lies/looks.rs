@@ -4,7 +4,7 @@ use liar::{End, Fate, LineFault, Op, Reply, Rule};
 
 use super::Lie;
 
-const LOOKS: &[&str] = &["poll"];
+const LOOKS: &[&str] = &["provider.look", "store.poll"];
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()

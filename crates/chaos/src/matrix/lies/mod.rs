@@ -10,12 +10,16 @@ use crash::Point;
 use liar::{Rule, Settings};
 
 use crate::evidence::Expected;
-use crate::laptop::{Laptop, Waited};
+use crate::laptop::{Laptop, UNPARKED, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 
 /// How long a lie is kept up that the product waits out.
 const KEPT_UP: Duration = Duration::from_secs(3);
+/// How long what is honest again may take.
+const HEALED: Duration = Duration::from_secs(15);
+/// How long it may take until all that is left waits for a person.
+const PARKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A lie.
 #[derive(Clone)]
@@ -66,9 +70,9 @@ impl Lie {
     }
 
     /// Points of its stages.
-    fn points(&self) -> impl Iterator<Item = &'static str> {
+    fn points(&self) -> impl Iterator<Item = String> {
         let stages = self.stages;
-        let names = Point::ALL.iter().map(|point| point.as_str());
+        let names = Point::ALL.iter().map(Point::to_string);
         names.filter(move |name| stages.iter().any(|stage| name.starts_with(stage)))
     }
 }
@@ -86,11 +90,13 @@ pub fn laptop() -> Vec<Scenario> {
     let mut all = Vec::new();
     for lie in lies() {
         for point in [None].into_iter().chain(lie.points().map(Some)) {
-            let name =
-                point.map_or_else(|| lie.name.to_owned(), |point| format!("{}, killed at {point}", lie.name));
+            let name = match &point {
+                Some(point) => format!("{}, killed at {point}", lie.name),
+                None => lie.name.to_owned(),
+            };
             let group = if point.is_some() { "lie and crash point, sqlite" } else { "lie, sqlite" };
             let lie = lie.clone();
-            all.push(Scenario::new(group, name, move |site| run(site, &lie, point)));
+            all.push(Scenario::new(group, name, move |site| run(site, &lie, point.as_deref())));
         }
     }
     all
@@ -109,17 +115,28 @@ pub fn run(site: &Site, lie: &Lie, crash: Option<&str>) -> Outcome {
     (lie.expect)(&mut laptop.expected);
     let wish = crash.map(|point| format!("{point}:1"));
     laptop.start_schedule_run(wish.as_deref());
+    if lie.parks {
+        if laptop.wait_until(wish.as_deref(), PARKED_WITHIN, UNPARKED) == Waited::Gone {
+            laptop.go_on(None);
+            let _ = laptop.wait_until(None, PARKED_WITHIN, UNPARKED);
+        }
+        return laptop.judge();
+    }
     if lie.heals {
-        let _ = laptop.wait_for(wish.as_deref(), KEPT_UP);
+        // A kill may come before the lie: then the next process hears it.
+        if laptop.wait_for(wish.as_deref(), KEPT_UP) == Waited::Gone {
+            laptop.go_on(None);
+            let _ = laptop.wait_for(None, KEPT_UP);
+        }
         laptop.kill();
         laptop.liar.forget_rules();
         laptop.liar.set(&Settings::default());
+        laptop.go_on(None);
+        if laptop.wait_for(None, HEALED) == Waited::TooLong {
+            // What was told late rests for minutes; a start says that it is mended.
+            laptop.kill();
+        }
     } else if laptop.wait(wish.as_deref()) == Waited::TooLong {
-        return laptop.judge();
-    }
-    if lie.parks {
-        laptop.up(None);
-        let _ = laptop.wait(None);
         return laptop.judge();
     }
     laptop.finish()

@@ -4,14 +4,18 @@ use liar::{Act, Fence, Op, Reply, Rule, Settings};
 
 use super::Lie;
 
-const SUBMIT: &[&str] = &["upload", "create"];
+/// Steps of an upload.
+const UPLOAD: &[&str] = &["provider.upload", "store.intent"];
+/// Steps of a create, and of finding out what became of it.
+const CREATE: &[&str] =
+    &["provider.create.after", "store.create", "store.reconcile", "store.fence", "provider.delete_file"];
 
 fn error(status: u16, code: &str, retry_after: Option<u64>) -> Reply {
     Reply::Error { status, code: Some(code.to_owned()), retry_after }
 }
 
 pub(super) fn uploads() -> Vec<Lie> {
-    let upload = |name, act, reply| Lie::new(name, SUBMIT).rule(Rule::of(Op::Upload).act(act).reply(reply));
+    let upload = |name, act, reply| Lie::new(name, UPLOAD).rule(Rule::of(Op::Upload).act(act).reply(reply));
     vec![
         upload("upload carried out, reply lost", Act::Now, Reply::Drop),
         upload("upload lost", Act::Never, Reply::Drop),
@@ -22,16 +26,16 @@ pub(super) fn uploads() -> Vec<Lie> {
         upload("upload carried out late", Act::Late(1_500), Reply::Drop),
         upload("upload hangs", Act::Now, Reply::Hang(2_000)),
         upload("upload refused for now", Act::Never, error(429, "rate_limit_exceeded", Some(1))),
-        Lie::new("files can't be listed", SUBMIT)
+        Lie::new("files can't be listed", UPLOAD)
             .rule(Rule::of(Op::Upload).reply(Reply::Drop))
             .rule(Rule::of(Op::ListFiles).from(2).times(5).reply(error(500, "server_error", None))),
-        Lie::new("the list of files is garbage", SUBMIT)
+        Lie::new("the list of files is garbage", UPLOAD)
             .rule(Rule::of(Op::ListFiles).times(3).reply(Reply::Garbage)),
     ]
 }
 
 pub(super) fn creates() -> Vec<Lie> {
-    let create = |name, act, reply| Lie::new(name, SUBMIT).rule(Rule::of(Op::Create).act(act).reply(reply));
+    let create = |name, act, reply| Lie::new(name, CREATE).rule(Rule::of(Op::Create).act(act).reply(reply));
     vec![
         create("create carried out, reply lost", Act::Now, Reply::Drop),
         create("create lost", Act::Never, Reply::Drop),
@@ -52,15 +56,15 @@ pub(super) fn creates() -> Vec<Lie> {
         create("create not carried out, no reply", Act::Never, Reply::Hang(2_500)),
         create("create refused for now", Act::Never, error(429, "slow_down", Some(1))).heals(),
         create("create carried out, 429", Act::Now, error(429, "slow_down", Some(1))).heals(),
-        Lie::new("every create's reply is lost", SUBMIT)
+        Lie::new("every create's reply is lost", CREATE)
             .rule(Rule::of(Op::Create).times(0).reply(Reply::Drop)),
-        Lie::new("the key is refused", SUBMIT)
+        Lie::new("the key is refused", CREATE)
             .rule(Rule::of(Op::Create).times(0).refused(401, "invalid_api_key"))
             .heals(),
-        Lie::new("no credit", SUBMIT)
+        Lie::new("no credit", CREATE)
             .rule(Rule::of(Op::Create).times(0).refused(429, "insufficient_quota"))
             .heals(),
-        Lie::new("creates are lost, and a person decides", SUBMIT)
+        Lie::new("creates are lost, and a person decides", CREATE)
             .rule(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop))
             .with("SUBMIT_UNKNOWN", "park")
             .expect(|expected| {
@@ -75,7 +79,7 @@ pub(super) fn creates() -> Vec<Lie> {
 }
 
 pub(super) fn lists() -> Vec<Lie> {
-    let lost = |name| Lie::new(name, SUBMIT).rule(Rule::of(Op::Create).reply(Reply::Drop));
+    let lost = |name| Lie::new(name, CREATE).rule(Rule::of(Op::Create).reply(Reply::Drop));
     let settings = Settings::default;
     vec![
         lost("new batches are in no list for two walks").settings(Settings { lag_walks: 2, ..settings() }),
@@ -90,7 +94,7 @@ pub(super) fn lists() -> Vec<Lie> {
 }
 
 pub(super) fn fences() -> Vec<Lie> {
-    let lost = |name, act| Lie::new(name, SUBMIT).rule(Rule::of(Op::Create).act(act).reply(Reply::Drop));
+    let lost = |name, act| Lie::new(name, CREATE).rule(Rule::of(Op::Create).act(act).reply(Reply::Drop));
     let delete = || Rule::of(Op::DeleteFile);
     let fenced = |fence| Settings { fence, ..Settings::default() };
     vec![

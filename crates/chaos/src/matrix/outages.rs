@@ -1,0 +1,263 @@
+//! The ground gives way: databases and brokers that go, come back older or are copied, a disk that is full, and two of
+//! everything.
+
+use std::time::Duration;
+
+use liar::{Act, Fate, Op, Reply, Rule, Settings};
+use testkit::{Broker, Server};
+
+use crate::laptop::{Laptop, Waited};
+use crate::scenario::{Outcome, Scenario};
+use crate::site::{Site, TASKS, copy, write_records};
+use crate::troop::{ROLES, Troop};
+
+const LAPTOP: &str = "outage, sqlite";
+const TROOP: &str = "outage, postgres and rabbitmq";
+/// Batches that the provider keeps until it is told otherwise.
+const HELD: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
+
+/// On a laptop.
+#[must_use]
+pub fn laptop() -> Vec<Scenario> {
+    let mut all = vec![
+        Scenario::new(LAPTOP, "an older backup is restored while batches are out", older_backup),
+        Scenario::new(LAPTOP, "a create turns up after it was parked", turns_up),
+        Scenario::new(LAPTOP, "the shared memory of SQLite is gone after a kill", no_shared_memory),
+        Scenario::new(LAPTOP, "the provider is away for a while", provider_away),
+    ];
+    for blocks in [600, 700, 900] {
+        let name = format!("no file may be larger than {blocks} blocks");
+        all.push(Scenario::new(LAPTOP, name, move |site| full_disk(site, blocks)));
+    }
+    all
+}
+
+/// In a troop.
+#[must_use]
+pub fn troop() -> Vec<Scenario> {
+    vec![
+        Scenario::new(TROOP, "the broker is killed", |site| broker(site, false)),
+        Scenario::new(TROOP, "the broker is killed and wiped", |site| broker(site, true)),
+        Scenario::new(TROOP, "the broker closes all connections", |site| {
+            told(site, &[&["close_all_connections", "maintenance"]])
+        }),
+        Scenario::new(TROOP, "the broker raises an alarm", |site| {
+            told(
+                site,
+                &[&["set_vm_memory_high_watermark", "0.00001"], &["set_vm_memory_high_watermark", "0.4"]],
+            )
+        }),
+        Scenario::new(TROOP, "the database is cut off and comes back", database_crashes),
+        Scenario::new(TROOP, "the database lets nobody in for a while", database_away),
+        Scenario::new(TROOP, "the database is read-only for a while", read_only),
+        Scenario::new(TROOP, "two of everything, and every work queue is deleted", two_of_everything),
+        Scenario::new(TROOP, "poison comes in from outside", poison),
+    ]
+}
+
+fn held(laptop: &Laptop) {
+    laptop.liar.set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
+}
+
+/// A copy of the folder from before the submit takes the place of the one that has submitted: the audit finds what is
+/// out, and adopts it.
+fn older_backup(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 4;
+    held(&laptop);
+    laptop.start_schedule_run(Some("provider.upload.before:1"));
+    let _ = laptop.wait(Some("provider.upload.before:1"));
+    let backup = laptop.home.folder().join("backup");
+    copy(&laptop.home.data_dir(), &backup);
+    laptop.up(None);
+    let _ = laptop.wait_until(None, Duration::from_secs(30), HELD);
+    laptop.kill();
+    laptop.forget_looks();
+    std::fs::remove_dir_all(laptop.home.data_dir()).expect("the folder goes");
+    copy(&backup, &laptop.home.data_dir());
+    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
+    laptop.finish()
+}
+
+/// A create lands when it has long been given into a person's hands: the audit before the next create adopts it.
+fn turns_up(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 4;
+    laptop.home.set("SUBMIT_UNKNOWN", "park");
+    laptop.liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
+    laptop.start_schedule_run(None);
+    let parked = "SELECT 1 - count(*) FROM batches WHERE state = 'parked'";
+    let _ = laptop.wait_until(None, Duration::from_secs(30), parked);
+    laptop.kill();
+    laptop.liar.release();
+    laptop.liar.forget_rules();
+    let records = write_records(laptop.home.folder(), "later", TASKS);
+    let _ = laptop.home.run(&["load", &records, "--backlog", "planner"]).exits(0);
+    laptop.expected.tasks += TASKS;
+    laptop.start_schedule_run(None);
+    let _ = laptop.wait(None);
+    laptop.finish()
+}
+
+fn no_shared_memory(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 4;
+    for point in ["store.plan.after:2", "store.create.after:2", "store.settle_lines.after:2"] {
+        laptop.go_on(Some(point));
+        if laptop.wait(Some(point)) == Waited::Gone {
+            // It is rebuilt from the log of writes, which stays.
+            let _ = std::fs::remove_file(laptop.home.data_dir().join("overnight.db-shm"));
+        }
+    }
+    laptop.finish()
+}
+
+fn provider_away(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 8;
+    for op in [Op::Upload, Op::Create, Op::GetBatch, Op::ListBatches, Op::Content] {
+        laptop.liar.tell(Rule::of(op).from(2).times(12).act(Act::Never).reply(Reply::Drop));
+    }
+    laptop.start_schedule_run(None);
+    let _ = laptop.wait(None);
+    laptop.finish()
+}
+
+/// No file grows any more, until somebody makes room.
+fn full_disk(site: &Site, blocks: u32) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 8;
+    laptop.start_limited(blocks);
+    let _ = laptop.wait_for(None, Duration::from_secs(5));
+    laptop.kill();
+    laptop.finish()
+}
+
+fn broker(site: &Site, wiped: bool) -> Outcome {
+    let mut broker = Broker::start();
+    let mut troop = Troop::at(site, broker.url(), site.server().database());
+    troop.expected.spare_looks = 8;
+    troop.muster();
+    troop.strike();
+    until_some_are_open(&mut troop);
+    if wiped {
+        troop.listen();
+    }
+    broker.kill();
+    if wiped {
+        broker.wipe();
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    broker.run();
+    if wiped {
+        let _ = troop.fleet.home.run(&["topology", "apply"]);
+        // What the broker had and nobody had fetched is gone with it: events are kept by it, not by us.
+        troop.forgive_unheard();
+    }
+    // The broker goes last: the troop takes its queues away with it.
+    troop.finish()
+}
+
+fn told(site: &Site, commands: &[&[&str]]) -> Outcome {
+    let broker = Broker::start();
+    let mut troop = Troop::at(site, broker.url(), site.server().database());
+    troop.expected.spare_looks = 8;
+    troop.muster();
+    troop.strike();
+    until_some_are_open(&mut troop);
+    for command in commands {
+        broker.ctl(command);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    troop.finish()
+}
+
+fn database_crashes(site: &Site) -> Outcome {
+    let server = Server::start();
+    let mut troop = Troop::at(site, site.broker().url(), server.database());
+    at_work(&mut troop);
+    server.crash();
+    std::thread::sleep(Duration::from_secs(2));
+    server.run();
+    troop.reconnect();
+    troop.finish()
+}
+
+fn database_away(site: &Site) -> Outcome {
+    let mut troop = Troop::evening(site);
+    at_work(&mut troop);
+    troop.fleet.take_database_away(true);
+    std::thread::sleep(Duration::from_secs(3));
+    troop.fleet.take_database_away(false);
+    troop.reconnect();
+    troop.finish()
+}
+
+fn read_only(site: &Site) -> Outcome {
+    let server = Server::start();
+    let mut troop = Troop::at(site, site.broker().url(), server.database());
+    at_work(&mut troop);
+    for state in ["on", "off"] {
+        server.set(&format!("default_transaction_read_only = {state}"));
+        troop.fleet.cut_connections();
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    troop.finish()
+}
+
+/// The night has begun, and some of it is at the provider.
+fn at_work(troop: &mut Troop) {
+    troop.expected.spare_looks = 8;
+    troop.muster();
+    troop.strike();
+    until_some_are_open(troop);
+}
+
+/// Two processes of each role, and everything that the broker knew about work is gone.
+fn two_of_everything(site: &Site) -> Outcome {
+    let mut troop = Troop::evening(site);
+    troop.expected.spare_looks = 8;
+    troop.muster();
+    for role in ROLES {
+        troop.start(&format!("{role}-2"), role, &[]);
+    }
+    troop.strike();
+    until_some_are_open(&mut troop);
+    for lane in ["plan", "submit", "poll", "collect", "settle"] {
+        troop.fleet.delete_queue(lane);
+    }
+    troop.finish()
+}
+
+fn poison(site: &Site) -> Outcome {
+    let mut troop = Troop::evening(site);
+    troop.muster();
+    let poison = [
+        b"not json".to_vec(),
+        vec![0xff; 1 << 16],
+        b"{\"version\":99}".to_vec(),
+        b"[]".to_vec(),
+        b"".to_vec(),
+    ];
+    for body in &poison {
+        troop.fleet.send_command(body, "application/json", &[]);
+    }
+    troop.expected.poison = poison.to_vec();
+    troop.strike();
+    let _ = troop.wait();
+    troop.finish()
+}
+
+/// Waits until work is under way.
+fn until_some_are_open(troop: &mut Troop) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(40);
+    while troop
+        .fleet
+        .number("SELECT count(*) FROM batches WHERE state IN ('open', 'collecting', 'collected')")
+        < 2
+        && std::time::Instant::now() < deadline
+    {
+        troop.tend();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,258 @@
+//! A troop: roles as processes of their own on PostgreSQL and RabbitMQ, their provider, and whoever kills them. A role
+//! that is gone is started again, as an orchestrator would.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use liar::Liar;
+use testkit::{Fleet, Postgres};
+
+use crate::books::Books;
+use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
+use crate::laptop::{LEFT, Waited, now_ms};
+use crate::scenario::Outcome;
+use crate::site::{AGENTS, Site, TASKS, write_records};
+
+/// Longest a night may take when nobody disturbs it any more.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How often what is left is asked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// The roles of a troop.
+pub const ROLES: [&str; 3] = ["scheduler", "submitter", "poller"];
+
+/// A troop.
+pub struct Troop {
+    /// The processes, their database and their broker.
+    pub fleet: Fleet,
+    /// Their provider.
+    pub liar: Liar,
+    /// What the scenario expects.
+    pub expected: Expected,
+    /// Processes that were killed, or killed themselves.
+    pub kills: u32,
+    roles: BTreeMap<String, String>,
+    armed: BTreeMap<String, String>,
+    wish: Option<Child>,
+    hit: Vec<String>,
+    earlier: Vec<Books>,
+    drains: Vec<Drain>,
+    heard: Vec<Heard>,
+}
+
+impl Troop {
+    /// A troop in the evening: a backlog is loaded, nothing runs.
+    #[must_use]
+    pub fn evening(site: &Site) -> Self {
+        Self::at(site, site.broker().url(), site.server().database())
+    }
+
+    /// The same with a broker and on a database of the scenario's choice.
+    #[must_use]
+    pub fn at(site: &Site, broker: String, database: Postgres) -> Self {
+        let mut home = site.overnight("");
+        let liar = Liar::start(&home.folder().join("liar"));
+        home.set("OPENAI_BASE_URL", &liar.base_url());
+        let mut fleet = Fleet::on(home, database, broker, None);
+        fleet.home.set("CLAIM_LEASE_MS", "1000");
+        let records = write_records(fleet.home.folder(), "evening", TASKS);
+        for agent in AGENTS {
+            let _ = fleet.home.run(&["load", &records, "--backlog", agent]).exits(0);
+        }
+        // Its looks come from several processes, and an order that nobody answered is sent again.
+        let expected = Expected { tasks: AGENTS.len() * TASKS, spare_looks: 3, ..Expected::default() };
+        Self {
+            fleet,
+            liar,
+            expected,
+            kills: 0,
+            roles: BTreeMap::new(),
+            armed: BTreeMap::new(),
+            wish: None,
+            hit: Vec::new(),
+            earlier: Vec::new(),
+            drains: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    /// Starts one process of each role.
+    pub fn muster(&mut self) {
+        for role in ROLES {
+            self.start(role, role, &[]);
+        }
+    }
+
+    /// Starts a process; where it crashes by what it was given, that is a hit.
+    pub fn start(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
+        self.roles.insert(name.to_owned(), role.to_owned());
+        if let Some((_, wish)) = environment.iter().find(|(key, _)| *key == "OVERNIGHT_CRASH") {
+            self.armed.insert(name.to_owned(), (*wish).to_owned());
+        }
+        self.fleet.start_armed(name, role, environment);
+    }
+
+    /// The same, where the process may stop before it is up.
+    pub fn start_unwatched(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
+        self.roles.insert(name.to_owned(), role.to_owned());
+        self.fleet.start_unwatched(name, role, environment);
+    }
+
+    /// Wishes for the night's work, now.
+    pub fn strike(&mut self) {
+        let mut command = self.fleet.home.command(&["schedule", "run", "--json"]);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.fleet.home.folder().join("strike.log"));
+        let child = command.stdout(Stdio::null()).stderr(log.expect("a log")).spawn();
+        self.wish = Some(child.expect("the binary runs"));
+    }
+
+    /// Starts again what is gone.
+    pub fn tend(&mut self) {
+        for (name, status) in self.fleet.reap() {
+            if status.signal().is_some() {
+                self.kills += 1;
+                self.look();
+            }
+            if let Some(wish) = self.armed.remove(&name).filter(|_| status.signal() == Some(6)) {
+                self.hit.push(wish);
+            }
+            let role = self.roles.get(&name).cloned().unwrap_or_default();
+            self.fleet.start_armed(&name, &role, &[]);
+        }
+    }
+
+    /// Kills a process; it is started again when somebody looks.
+    pub fn kill(&mut self, name: &str) {
+        if let Some(pid) = self.fleet.pid(name) {
+            crate::laptop::send(pid, "KILL");
+        }
+    }
+
+    /// Waits until nothing is left to do, and starts again what goes.
+    pub fn wait(&mut self) -> Waited {
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same, for so long at most.
+    pub fn wait_for(&mut self, patience: Duration) -> Waited {
+        let deadline = Instant::now() + patience;
+        // The wish must have become a run, or nothing is left because nothing has begun.
+        loop {
+            self.tend();
+            if self.fleet.number(LEFT) == 0 {
+                return Waited::Done;
+            }
+            if Instant::now() > deadline {
+                return Waited::TooLong;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
+    pub fn wait_for_pass(&mut self, log: &std::path::Path, point: &str, patience: Duration) -> bool {
+        let (line, deadline) = (format!("{point}:1"), Instant::now() + patience);
+        while Instant::now() < deadline {
+            let passed = std::fs::read_to_string(log).unwrap_or_default();
+            if passed.lines().any(|passed| passed == line) {
+                return true;
+            }
+            if self.fleet.number(LEFT) == 0 {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    /// Asks a process to stop, and keeps how it did.
+    pub fn stop(&mut self, name: &str) {
+        if self.fleet.pid(name).is_none() {
+            return;
+        }
+        let (asked_at, asked) = (now_ms(), Instant::now());
+        self.roles.remove(name);
+        let code = self.fleet.stop(name);
+        self.drains.push(Drain { asked_at, took: asked.elapsed(), code, alone: false });
+    }
+
+    /// Keeps what the database says now.
+    pub fn look(&mut self) {
+        // A database that is away tells nothing.
+        if let Ok(books) = Books::read(self.fleet.database_url()) {
+            self.earlier.push(books);
+        }
+    }
+
+    /// Keeps the events that the broker has, before something happens to it.
+    pub fn listen(&mut self) {
+        let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let given = self.fleet.take_events().into_iter();
+        self.heard
+            .extend(given.map(|(event, _)| Heard { id: text(&event, "id"), kind: text(&event, "type") }));
+    }
+
+    /// Events that a wiped broker had taken are heard by nobody.
+    pub fn forgive_unheard(&mut self) {
+        self.expected.wiped = true;
+    }
+
+    /// Waits until the database answers again.
+    pub fn reconnect(&self) {
+        testkit::until("the database answers", || Books::read(self.fleet.database_url()).is_ok());
+    }
+
+    /// Lets the troop finish what is left, stops it, and asks the oracle.
+    #[must_use]
+    pub fn finish(mut self) -> Outcome {
+        let _ = self.wait();
+        let published = Instant::now() + Duration::from_secs(20);
+        while self.fleet.number("SELECT count(*) FROM events WHERE published_at IS NULL") > 0
+            && Instant::now() < published
+        {
+            self.tend();
+            std::thread::sleep(LOOK);
+        }
+        for name in self.fleet.names() {
+            self.stop(&name);
+        }
+        self.judge()
+    }
+
+    fn judge(mut self) -> Outcome {
+        self.listen();
+        let dead = self.fleet.take_dead_letters().into_iter();
+        let dead = dead.map(|letter| Dead { body: letter.body, reason: letter.reason });
+        let evidence = Evidence {
+            ledger: self.liar.ledger(),
+            books: Books::read(self.fleet.database_url()).expect("the database can be read"),
+            earlier: std::mem::take(&mut self.earlier),
+            heard: Some(std::mem::take(&mut self.heard)),
+            dead: Some(dead.collect()),
+            drains: std::mem::take(&mut self.drains),
+            expected: self.expected.clone(),
+        };
+        let hit = std::mem::take(&mut self.hit);
+        Outcome::of(&evidence, self.kills, hit, || self.logs())
+    }
+
+    fn logs(&self) -> String {
+        let names = self.roles.keys().cloned().chain(ROLES.map(str::to_owned));
+        let names: std::collections::BTreeSet<String> = names.chain(["strike".to_owned()]).collect();
+        names.iter().map(|name| format!("--- {name}\n{}", self.fleet.log(name))).collect()
+    }
+}
+
+impl Drop for Troop {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.wish {
+            // It ends with its job, or with us.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
