@@ -88,11 +88,7 @@ impl Fleet {
     /// # Panics
     /// Where it doesn't come up.
     pub fn start(&mut self, name: &str, role: &str) -> Value {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path(name))
-            .expect("a log");
+        let log = File::options().create(true).append(true).open(self.log_path(name)).expect("a log");
         let mut command = self.home.command(&["serve", role, "--json"]);
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
         let mut line = String::new();
