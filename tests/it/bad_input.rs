@@ -147,7 +147,7 @@ fn a_second_folder_on_one_database_is_told_who_has_it() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(up.stdout.as_mut().unwrap()), &mut line)
         .unwrap();
     let good = write(&other, "a.json", GOOD);
-    for command in [&["up"][..], &["batch", "submit", "product-labeling", "--files", &glob(&good)]] {
+    for command in [&["batch", "submit", "product-labeling", "--files", &glob(&good)][..], &["up"]] {
         let refused = other.run(command).exits(78);
         let who = format!("process {} (overnight up) is using the database", up.id());
         assert!(refused.stderr.contains(&who), "{command:?}: {}", refused.stderr);
