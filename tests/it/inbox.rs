@@ -31,6 +31,32 @@ fn command(id: &str, job: &str) -> Value {
     })
 }
 
+/// Whether the documents say that it is a command.
+fn is_documented(command: &Value) -> bool {
+    crate::events::messages()["dev.overnight.command.reprocess_failed.v1"].is_valid(command)
+}
+
+#[test]
+fn what_the_documents_call_a_command_is_one() {
+    let mut command = command("c-1", "01a2");
+    for (reprocess, fits) in [
+        (json!({ "job": "01a2", "error_class": "auth", "older_than": "7d" }), true),
+        (json!({ "error_class": "auth", "limit": 5 }), true),
+        (json!({ "backlog": { "agent_type": "planner" }, "older_than": "1h" }), true),
+        (json!({}), false),
+        (json!({ "job": "0", "backlog": {} }), false),
+        (json!({ "backlog": {}, "error_class": "auth" }), false),
+        (json!({ "backlog": {}, "older_than": "1d", "limit": 5 }), false),
+        (json!({ "job": "0", "older_than": "1d", "limit": 5 }), false),
+        (json!({ "limit": 5 }), false),
+        (json!({ "error_class": "none" }), false),
+        (json!({ "older_then": "7d" }), false),
+    ] {
+        command["data"]["reprocess_failed"] = reprocess;
+        assert_eq!(is_documented(&command), fits, "{command}");
+    }
+}
+
 fn send(fleet: &Fleet, command: &Value) {
     fleet.send_command(command.to_string().as_bytes(), EVENT, &[]);
 }
@@ -42,6 +68,7 @@ const REFUSED: &str = "SELECT count(*) FROM events WHERE type = 'command.refused
 fn a_command_is_one_job_however_often_it_comes() {
     let (fleet, job) = failed_job();
     let wish = command("c-1", &job[..13]);
+    assert!(is_documented(&wish));
     send(&fleet, &wish);
     send(&fleet, &wish);
     // Once more in binary mode: the same source and id, so the same command.

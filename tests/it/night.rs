@@ -155,6 +155,8 @@ fn a_paused_schedule_skips_its_night_and_one_beside_it_runs() {
         database.texts("SELECT reason FROM schedule_runs WHERE state = 'skipped'"),
         ["paused: a fair"]
     );
+    let seen = crate::events::checked(&overnight);
+    assert!(seen.contains("dev.overnight.schedule.run.skipped.v1"), "{seen:?}");
     assert_eq!(database.texts("SELECT DISTINCT repo FROM tasks WHERE status = 'completed'"), ["harbor/api"]);
     assert_eq!(database.number("SELECT priority FROM batch_jobs"), 10);
     let mut up = Up::start(&mut overnight, "+37h");

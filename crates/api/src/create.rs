@@ -1,4 +1,4 @@
-//! `POST /api/batch/create`: a wish for a job, taken whole or refused whole, and safe to send twice.
+//! `POST /api/batch/create`: a wish for a job, as JSON or as a form, taken whole or refused whole, and safe to send twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +6,7 @@ use std::sync::Arc;
 use api_types::{CreateJob, Created, Hold, Known, LeftOut, Weighed};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{JobId, Money};
@@ -16,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use store::Idempotency;
 use web::{Problem, read_json};
 
+use crate::form::{self, Form};
 use crate::refusal::{refused, store_problem};
 use crate::status::look_again;
 use crate::{Api, job};
@@ -29,15 +29,22 @@ const MOST_KEY: usize = 255;
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let (asked, body) = read_json::<CreateJob>(&headers, body)?;
-    let wish = Wish::of(&api.store, &asked).await;
-    let mut wish = wish.map_err(|refusal| refused(&refusal))?;
-    wish.origin.idempotency = idempotency(&headers, &body)?;
+    let Form { asked, lines, hash } = if form::is_form(&headers) {
+        Form::read(request).await?
+    } else {
+        let (asked, body) = read_json::<CreateJob>(&headers, Bytes::from_request(request, &()).await)?;
+        Form { asked, lines: Vec::new(), hash: Sha256::digest(&body).to_vec() }
+    };
+    let dry_run = asked.dry_run;
+    let wish = Wish::of(&api.store, &asked).await.map_err(|refusal| refused(&refusal))?;
+    let mut wish = wish.on_lines(&lines);
+    // What was brought is held once from here on.
+    drop(asked);
+    wish.origin.idempotency = idempotency(&headers, &hash)?;
     wish.origin.trace = headers.get("traceparent").and_then(|place| place.to_str().ok()?.parse().ok());
-    drop(body);
-    if asked.dry_run {
+    if dry_run {
         let prepared = reception::weigh(&api.store, &api.house, &wish).await;
         return Ok(Json(weighed(&prepared.map_err(|refusal| refused(&refusal))?)).into_response());
     }
@@ -52,15 +59,15 @@ pub(crate) async fn create(
     }
 }
 
-/// The key of the request, with the hash of its body.
-fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+/// The key of the request, with the hash of what it brought.
+fn idempotency(headers: &HeaderMap, hash: &[u8]) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = headers.get(KEY) else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=MOST_KEY).contains(&key.len()));
     let key = key.ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "invalid-idempotency-key", "the Idempotency-Key can't be used")
             .hint(format!("take 1 to {MOST_KEY} visible ASCII characters, such as a UUID"))
     })?;
-    let hash = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Idempotency { key: key.to_owned(), hash }))
 }
 

@@ -9,6 +9,7 @@
 mod cancel;
 mod create;
 mod find;
+mod form;
 mod gate;
 mod job;
 mod list;

@@ -8,9 +8,9 @@ use store::StoreError;
 use web::Problem;
 
 /// Things that are wrong in one request, told at most; the rest are counted.
-const MOST_FAULTS: usize = 100;
+pub(crate) const MOST_FAULTS: usize = 100;
 
-const WRONG: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+pub(crate) const WRONG: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 /// A problem with one field.
 pub(crate) fn field(pointer: &str, what: impl Into<String>, hint: &str) -> Problem {

@@ -44,6 +44,17 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// Tells on which lines its records came, so that what is wrong with one can be found.
+    #[must_use]
+    pub fn on_lines(mut self, lines: &[usize]) -> Self {
+        if let Work::Records(records) = &mut self.work {
+            records.iter_mut().zip(lines).for_each(|(record, line)| record.line = Some(*line));
+        }
+        self
+    }
+}
+
 fn named(pointer: &str, name: Option<&str>) -> Result<(), Refusal> {
     name.map_or(Ok(()), |name| plain(pointer, name))
 }
@@ -60,6 +71,7 @@ async fn work(store: &Store, asked: &CreateJob) -> Result<Work, Refusal> {
             let inline = |record: &api_types::Record| InlineRecord {
                 key: record.key.clone(),
                 data: record.data.clone(),
+                line: None,
             };
             Ok(Work::Records(records.iter().map(inline).collect()))
         }

@@ -18,12 +18,17 @@ pub struct InlineRecord {
     pub key: Option<String>,
     /// What the processor's template reads, a JSON object.
     pub data: Value,
+    /// The line that it came on, where it came in lines.
+    pub line: Option<usize>,
 }
 
 impl InlineRecord {
     /// The record as an item of a job; `at` is its place in the wish.
     pub(crate) fn item(&self, at: usize, place: u32) -> Result<Item, Invalid> {
-        let label = format!("#/records/{at}");
+        let label = match self.line {
+            Some(line) => format!("line {line} of records"),
+            None => format!("#/records/{at}"),
+        };
         match &self.key {
             Some(key) => self.keyed(label, key, place),
             None => {
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     fn item(key: Option<&str>, data: Value) -> Result<Item, String> {
-        let record = InlineRecord { key: key.map(str::to_owned), data };
+        let record = InlineRecord { key: key.map(str::to_owned), data, line: None };
         record.item(3, 3).map_err(|invalid| invalid.to_string())
     }
 

@@ -28,15 +28,23 @@ pub fn read_json<T: DeserializeOwned>(
         .hint("send Content-Type: application/json"));
     }
     let body = body.map_err(unreadable)?;
+    Ok((parse_json(&body)?, body))
+}
+
+/// JSON that came by another way than as a body.
+///
+/// # Errors
+/// Text that isn't a JSON object, or isn't what is asked for.
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // A list would be taken for an object's fields in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "not-json", "the body isn't a JSON object")
             .hint("send one object"));
     }
-    let mut reader = serde_json::Deserializer::from_slice(&body);
+    let mut reader = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong_field(&error))?;
     reader.end().map_err(|error| not_json(&error))?;
-    Ok((read, body))
+    Ok(read)
 }
 
 fn unreadable(rejection: BytesRejection) -> Problem {

@@ -13,7 +13,7 @@ mod serve;
 mod token;
 
 pub use auth::{Caller, Credential, Door, Role};
-pub use json::{read_json, read_query};
+pub use json::{parse_json, read_json, read_query};
 pub use manners::{Bounds, RequestId, with_manners};
 pub use problem::{Document, Fault, PROBLEM_JSON, Problem};
 pub use serve::{ServeError, listen, serve};

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod create;
+mod form;
 mod harness;
 mod idempotency;
 mod list;
