@@ -7,13 +7,13 @@ use serde_json::Value;
 use testkit::{Overnight, until};
 
 /// A process that says where it is; killed when the test ends before it.
-struct Up {
+pub(crate) struct Up {
     process: Child,
-    said: Value,
+    pub(crate) said: Value,
 }
 
 impl Up {
-    fn of(overnight: &Overnight, command: &[&str]) -> Self {
+    pub(crate) fn of(overnight: &Overnight, command: &[&str]) -> Self {
         let mut process = overnight.spawn(&[command, &["--json"]].concat());
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -105,7 +105,7 @@ fn a_person_who_has_looked_may_end_what_was_cancelled() {
     let _ = submit(&overnight).exits(1);
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
     let details = overnight.run(&["batch", "details", &job]).exits(0).stdout;
-    assert!(details.contains("waits for a person (create_unknown)"), "{details}");
+    assert!(details.contains("batch 1 is parked (create_unknown)"), "{details}");
     assert!(details.contains(&format!("overnight batch resolve {job}")), "{details}");
     // A cancel can't end what nobody knows.
     let _ = overnight.run(&["batch", "cancel", &job]).exits(1);
@@ -146,6 +146,38 @@ fn a_cancel_of_what_waits_for_a_person_says_so_and_fails() {
     }
     // It has heard of the cancel, and waits for the person with it.
     assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE cancel"), 2);
+}
+
+#[test]
+fn a_create_in_doubt_says_what_was_tried_what_happens_next_and_what_can_be_decided() {
+    let provider = Provider::start();
+    let relay = Relay::start(provider.address, Loss::Request, 2);
+    let overnight = client(&relay, "park")
+        .with("SUBMIT_SETTLE_MS", "600000")
+        .with("HTTP_ADDR", "127.0.0.1:0")
+        .with("ADMIN_ADDR", "127.0.0.1:0");
+    let mut submitting =
+        overnight.spawn(&["batch", "submit", "product-labeling", "--files", &testkit::sample_issues()]);
+    testkit::until("the creates are lost", || relay.left() == 0);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let details = || overnight.run(&["batch", "details", &job, "--json"]).exits(0).json();
+    let unknown = |batch: &serde_json::Value| batch["state"] == "unknown" && batch["last_error"].is_null();
+    testkit::until("both are in doubt", || details()["batches"].as_array().unwrap().iter().all(unknown));
+    submitting.kill().unwrap();
+    submitting.wait().unwrap();
+    let batch = &details()["batches"][0];
+    assert!(batch["tried"].as_str().unwrap().contains("its outcome is not known"), "{batch}");
+    assert!(batch["next"]["what"].as_str().unwrap().contains("SUBMIT_UNKNOWN decides"), "{batch}");
+    assert!(batch["next"]["at"].is_string(), "{batch}");
+    let decide = format!("overnight batch resolve {job} not-created|give-up --batch 1");
+    assert_eq!(batch["decide"]["command"], decide);
+    assert!(crate::events::checked(&overnight).contains("dev.overnight.batch.unknown.v1"));
+    // The API says the same.
+    let api = crate::api::Up::of(&overnight, &["serve", "api"]);
+    let there = crate::overnight().with("OVERNIGHT_URL", api.said["api"].as_str().unwrap());
+    assert_eq!(&there.run(&["batch", "details", &job, "--json"]).exits(0).json()["batches"][0], batch);
+    let text = there.run(&["batch", "details", &job]).exits(0).stdout;
+    assert!(text.contains("batch 1 is unknown") && text.contains(&decide), "{text}");
 }
 
 #[test]

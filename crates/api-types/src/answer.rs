@@ -43,6 +43,9 @@ pub struct Job {
     pub tasks: Tasks,
     /// Batches by what they wait for.
     pub batch_counts: BatchCounts,
+    /// Its batches, by number; only where one job is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Vec<Batch>>,
     /// What the answers used.
     pub usage: Usage,
     /// Paid, as far as known; none: nothing of it is.
@@ -121,6 +124,85 @@ pub struct BatchCounts {
     pub ended: u64,
     /// Lines that the provider has answered in open batches.
     pub answered: u64,
+}
+
+/// A batch of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Our id.
+    pub id: String,
+    /// Within the job, from 1.
+    pub number: u32,
+    /// Where it stands with us.
+    pub state: String,
+    /// The provider's id.
+    pub provider_batch_id: Option<String>,
+    /// Where it stands at the provider, in the provider's word.
+    pub status: Option<String>,
+    /// Lines.
+    pub requests: u32,
+    /// Bytes of its input file.
+    pub bytes: u64,
+    /// Lines by what the provider says of them.
+    pub counts: LineCounts,
+    /// The provider's file of answers.
+    pub output_file_id: Option<String>,
+    /// The provider's file of errors.
+    pub error_file_id: Option<String>,
+    /// When it was planned.
+    pub created_at: DateTime<Utc>,
+    /// When the provider's window closes.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it ended at the provider.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// What was tried, where a create is in doubt or a person is waited for.
+    pub tried: Option<String>,
+    /// What happens next; none: it has ended.
+    pub next: Option<Next>,
+    /// Why it waits for a person, if it does.
+    pub parked: Option<Parked>,
+    /// What a person can decide about it, if anything.
+    pub decide: Option<Decide>,
+}
+
+/// Lines of a batch, as the provider counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineCounts {
+    /// All.
+    pub total: u64,
+    /// Succeeded.
+    pub completed: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+/// What happens next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// In words.
+    pub what: String,
+    /// When; none: it is not known, or depends on a person.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// Why a batch waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// A word.
+    pub reason: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What a person can decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// `try-again`, `not-created` or `give-up`.
+    pub resolutions: Vec<String>,
+    /// How, where the stages run.
+    pub command: String,
 }
 
 /// Tokens of all answers.

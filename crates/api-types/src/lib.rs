@@ -8,7 +8,7 @@ mod answer;
 mod request;
 
 pub use answer::{
-    BatchCounts, Cancelled, Created, Estimate, Hold, Job, JobList, Known, LeftOut, ProcessorName, Scheduled,
-    Summary, Tasks, Usage, Version, Weighed,
+    Batch, BatchCounts, Cancelled, Created, Decide, Estimate, Hold, Job, JobList, Known, LeftOut, LineCounts,
+    Next, Parked, ProcessorName, Scheduled, Summary, Tasks, Usage, Version, Weighed,
 };
 pub use request::{CreateJob, Filter, ListJobs, ReadResults, Record, Reprocess, ScheduleBacklog};

@@ -50,6 +50,7 @@ fn view(row: JobRow, tasks: &TaskTally, batches: &BatchTally) -> Job {
             ended: batches.ended,
             answered: batches.answered,
         },
+        batches: None,
         usage: Usage {
             input_tokens: row.tokens.input,
             cached_tokens: row.tokens.cached,

@@ -6,6 +6,7 @@
 //!
 //! # Layout
 
+mod batch;
 mod cancel;
 mod create;
 mod find;
@@ -21,6 +22,7 @@ mod schedule;
 mod server;
 mod status;
 
+pub use batch::job_with_batches;
 pub use job::{job, shown as job_shown};
 pub use result::{cells, columns, document};
 pub use server::{Api, Check, router};

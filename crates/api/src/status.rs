@@ -11,7 +11,7 @@ use web::Problem;
 
 use crate::find::find;
 use crate::refusal::store_problem;
-use crate::{Api, job};
+use crate::{Api, job_with_batches};
 
 /// Characters of the hash that names a version of an answer.
 const TAG_BYTES: usize = 16;
@@ -22,7 +22,7 @@ pub(crate) async fn status(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = find(&api.store, &id).await?;
-    let job = job(&api.store, id).await.map_err(|error| store_problem(&error))?;
+    let job = job_with_batches(&api.store, id).await.map_err(|error| store_problem(&error))?;
     let body = serde_json::to_vec(&job).map_err(|_| Problem::internal())?;
     let tag = tag(&body);
     let same = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());

@@ -20,6 +20,8 @@ words! {
         TaskAnsweredLate = "task.answered_late.v1",
         /// A provider batch exists.
         BatchCreated = "batch.created.v1",
+        /// Nobody knows whether a create has made a batch.
+        BatchUnknown = "batch.unknown.v1",
         /// A batch waits for a person.
         BatchParked = "batch.parked.v1",
         /// A person decided about a batch that waited for one.

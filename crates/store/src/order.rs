@@ -1,11 +1,11 @@
 //! Orders: what is due, who has claimed it, and when it is sent again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use crash::Step;
-use domain::{Claimed, Command, JobId, Lane, NextOrder, Time, Trace, resend_after};
+use domain::{BatchId, Claimed, Command, JobId, Lane, NextOrder, Time, Trace, resend_after};
 use sea_orm::{DatabaseTransaction, Value};
 use uuid::Uuid;
 
@@ -274,6 +274,16 @@ impl Store {
         );
         let sql = self.write(Step::LostOrders, text).id(job.0).int(beginning(self.clock.now()));
         sql.run(&self.connection).await
+    }
+
+    /// When each batch of a job goes on, as far as it waits for nobody.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn batch_dues(&self, job: JobId) -> Result<HashMap<BatchId, Time>, StoreError> {
+        let text = "SELECT entity_id, due_at FROM orders WHERE job_id = $1 AND entity_id <> $1";
+        let rows = self.sql("batch_dues", text).id(job.0).all(&self.connection).await?;
+        rows.iter().map(|row| Ok((BatchId(row.id("entity_id")?), row.get("due_at")?))).collect()
     }
 
     /// Makes what an entity waits for due now.

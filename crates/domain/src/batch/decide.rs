@@ -87,8 +87,25 @@ impl Rules<'_> {
 
     fn ambiguous(&self) -> Option<BatchDecision> {
         let BatchState::Creating { key, .. } = &self.batch.state else { return None };
+        Some(self.doubts(key))
+    }
+
+    /// Whether it exists is asked of the provider from here on.
+    fn doubts(&self, key: &CreateKey) -> BatchDecision {
         let state = BatchState::Unknown { key: key.clone(), absence: Absence::default() };
-        Some(self.becomes(state, NextOrder::Due(Lane::Submit, self.now)))
+        let mut decision = self.becomes(state, NextOrder::Due(Lane::Submit, self.now));
+        let data = json!({
+            "batch_id": self.batch.id,
+            "job_id": self.batch.job,
+            "upload": key.upload,
+            "input_file_id": key.file_id,
+            "from": self.batch.state.as_str(),
+        });
+        let subject = format!("batch/{}", self.batch.id);
+        // Every upload has a create, and a person may have it looked for again.
+        let occurrence = self.batch.version.to_string();
+        decision.events.push(Event::new(EventType::BatchUnknown, self.batch.job, subject, &occurrence, data));
+        decision
     }
 
     /// A create whose deadline is behind us has no living sender: what became of it is unknown.
@@ -325,10 +342,7 @@ impl Rules<'_> {
             (BatchState::Parked(Parked::Provider { provider_id, .. }), GiveUp) => {
                 self.abandons(Some(provider_id.clone()))
             }
-            (BatchState::Parked(Parked::Create { key, .. }), TryAgain) => {
-                let state = BatchState::Unknown { key: key.clone(), absence: Absence::default() };
-                self.becomes(state, NextOrder::Due(Lane::Submit, self.now))
-            }
+            (BatchState::Parked(Parked::Create { key, .. }), TryAgain) => self.doubts(key),
             (state, NotCreated) if self.is_doubtful(state) => self.plans_anew(Duration::ZERO),
             (state, GiveUp) if self.is_doubtful(state) => self.abandons(None),
             (BatchState::Parked(Parked::Submit), TryAgain) => self.plans(Duration::ZERO),

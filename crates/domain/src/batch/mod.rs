@@ -14,6 +14,7 @@
 mod decide;
 mod decision;
 mod fact;
+mod story;
 #[cfg(test)]
 mod tests;
 

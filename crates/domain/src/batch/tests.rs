@@ -258,6 +258,20 @@ fn every_parked_batch_has_a_way_out() {
 }
 
 #[test]
+fn what_is_in_doubt_or_parked_says_what_was_tried_what_happens_next_and_what_can_be_decided() {
+    for (name, state) in states() {
+        let doubtful = state.key().is_some() || state.parked().is_some();
+        assert_eq!(batch(state.clone()).tried().is_some(), doubtful, "{name}");
+        assert_eq!(state.next().is_none(), state.is_end(), "{name}");
+        for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
+            let next =
+                decide(&batch(state.clone()), &Fact::Resolved(resolution), NOW, &policy(UnknownCreate::Park));
+            assert_eq!(next.is_some(), state.resolutions().contains(&resolution), "{name} + {resolution:?}");
+        }
+    }
+}
+
+#[test]
 fn a_cancelled_batch_is_not_sent_again() {
     for (name, state) in states() {
         for (fact_name, fact) in facts() {

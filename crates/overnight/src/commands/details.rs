@@ -1,13 +1,15 @@
 //! `overnight batch details`: a job with its batches, errors and cost.
 
-use domain::{JobId, Parked};
+use api_types::{Batch, Job};
+use chrono_tz::Tz;
+use domain::JobId;
 use serde_json::{Value, json};
-use store::{BatchRow, Store};
+use store::Store;
 
 use crate::commands::wait::bill;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::{Output, bytes, count, money, table};
+use crate::output::{Output, bytes, count, money, table, when};
 use crate::progress::Standing;
 use crate::select;
 use crate::world::Desk;
@@ -15,11 +17,10 @@ use crate::world::Desk;
 pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<Exit, Trouble> {
     let desk = Desk::open(config, "batch details").await?;
     let job = select::job(&desk.store, job).await?;
-    let mut document = job_document(&desk.store, job).await?;
+    let shown = api::job_with_batches(&desk.store, job).await?;
+    let mut document = serde_json::to_value(&shown).map_err(Trouble::other)?;
     let standing = Standing::of(&desk.store, job).await?;
-    let batches = desk.store.batches(job).await?;
     let errors = desk.store.error_groups(job).await?;
-    document["batches"] = batches.iter().map(batch_document).collect();
     document["errors"] = errors
         .iter()
         .map(|group| {
@@ -34,18 +35,7 @@ pub(crate) async fn run(config: &Config, job: &str, output: &Output) -> Result<E
         .collect();
     output.result(&document, || {
         let mut text = header(&standing);
-        let titles = ["BATCH", "STATE", "PROVIDER'S ID", "STATUS", "LINES>", "BYTES>", "WHY"];
-        text.push_str(&table(&titles, batches.iter().map(batch_row)));
-        for (row, parked) in batches.iter().filter_map(|row| Some((row, row.batch.state.parked()?))) {
-            text.push_str(&format!(
-                "\n\nbatch {} waits for a person ({}): {}\n  overnight batch resolve {job} {} --batch {}",
-                row.number,
-                parked.as_str(),
-                parked.hint(),
-                words(parked),
-                row.number
-            ));
-        }
+        text.push_str(&batches(&shown, config.zone));
         if !errors.is_empty() {
             let rows = errors.iter().map(|group| {
                 let message = group.message.clone().unwrap_or_default();
@@ -96,42 +86,40 @@ fn header(standing: &Standing) -> String {
     text
 }
 
-/// What a person can decide, as the command line takes it.
-fn words(parked: &Parked) -> String {
-    parked.resolutions().iter().map(|resolution| resolution.as_str()).collect::<Vec<_>>().join("|")
+/// The batches of a job: a table, and a paragraph for each that is in doubt or waits for a person.
+pub(crate) fn batches(job: &Job, zone: Tz) -> String {
+    let all = job.batches.as_deref().unwrap_or_default();
+    let titles = ["BATCH", "STATE", "PROVIDER'S ID", "STATUS", "LINES>", "BYTES>", "WHY"];
+    let mut text = table(&titles, all.iter().map(row));
+    for batch in all {
+        let Some(tried) = &batch.tried else { continue };
+        let state =
+            batch.parked.as_ref().map_or(batch.state.clone(), |parked| format!("parked ({})", parked.reason));
+        text.push_str(&format!("\n\nbatch {} is {state}\n  tried   {tried}", batch.number));
+        if let Some(next) = &batch.next {
+            let at = next.at.map(|at| format!(" ({})", when(at, zone))).unwrap_or_default();
+            text.push_str(&format!("\n  next    {}{at}", next.what));
+        }
+        if let Some(parked) = &batch.parked {
+            text.push_str(&format!("\n  hint    {}", parked.hint));
+        }
+        if let Some(decide) = &batch.decide {
+            text.push_str(&format!("\n  decide  {}", decide.command));
+        }
+    }
+    text
 }
 
-fn batch_row(row: &BatchRow) -> Vec<String> {
+fn row(batch: &Batch) -> Vec<String> {
     vec![
-        row.number.to_string(),
-        row.batch.state.as_str().to_owned(),
-        row.batch.state.provider_id().unwrap_or("-").to_owned(),
-        row.batch.remote.status.clone().unwrap_or_else(|| "-".to_owned()),
-        count(u64::from(row.requests)),
-        bytes(row.bytes),
-        row.last_error.clone().unwrap_or_default(),
+        batch.number.to_string(),
+        batch.state.clone(),
+        batch.provider_batch_id.clone().unwrap_or_else(|| "-".to_owned()),
+        batch.status.clone().unwrap_or_else(|| "-".to_owned()),
+        count(u64::from(batch.requests)),
+        bytes(batch.bytes),
+        batch.last_error.clone().unwrap_or_default(),
     ]
-}
-
-fn batch_document(row: &BatchRow) -> Value {
-    let remote = &row.batch.remote;
-    json!({
-        "id": row.batch.id,
-        "number": row.number,
-        "state": row.batch.state.as_str(),
-        "provider_batch_id": row.batch.state.provider_id(),
-        "status": remote.status,
-        "requests": row.requests,
-        "bytes": row.bytes,
-        "counts": { "total": remote.total, "completed": remote.completed, "failed": remote.failed },
-        "output_file_id": remote.output_file_id,
-        "error_file_id": remote.error_file_id,
-        "created_at": remote.created_at,
-        "expires_at": remote.expires_at,
-        "ended_at": remote.ended_at,
-        "last_error": row.last_error,
-        "parked": row.batch.state.parked().map(|parked| json!({ "reason": parked.as_str(), "hint": parked.hint(), "resolutions": words(parked) })),
-    })
 }
 
 /// A job for programs: the same shape wherever one is printed.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cli::{BatchCommand, CollectArgs, CollectFormat, RetryArgs, SubmitArgs};
+use crate::commands::details::batches;
 use crate::commands::{retry, submit};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
@@ -38,7 +39,8 @@ pub(crate) async fn batch(
             Ok(if exit_status { outcome(&job) } else { Exit::Success })
         }
         BatchCommand::Details { job } => {
-            show(&one(server, &job).await?, output)?;
+            let job = one(server, &job).await?;
+            output.result(&document(&job)?, || format!("{}\n\n{}", line(&job), batches(&job, config.zone)));
             Ok(Exit::Success)
         }
         BatchCommand::Wait { job, timeout } => wait(server, &job, timeout, output).await,
@@ -164,21 +166,23 @@ async fn list(server: &Server, asked: ListJobs, limit: u64, output: &Output) -> 
 }
 
 fn show(job: &Job, output: &Output) -> Result<(), Trouble> {
-    output.result(&document(job)?, || {
-        let tasks = &job.tasks;
-        let not_ok = tasks.failed + tasks.expired + tasks.cancelled + tasks.missing;
-        let mut text = format!(
-            "job {} {}  {} of {} answered, {} ended without one",
-            job.job_id,
-            job.state,
-            count(tasks.succeeded),
-            count(job.total),
-            count(not_ok)
-        );
-        job.last_error.iter().for_each(|error| text.push_str(&format!("\nlast error: {error}")));
-        text
-    });
+    output.result(&document(job)?, || line(job));
     Ok(())
+}
+
+fn line(job: &Job) -> String {
+    let tasks = &job.tasks;
+    let not_ok = tasks.failed + tasks.expired + tasks.cancelled + tasks.missing;
+    let mut text = format!(
+        "job {} {}  {} of {} answered, {} ended without one",
+        job.job_id,
+        job.state,
+        count(tasks.succeeded),
+        count(job.total),
+        count(not_ok)
+    );
+    job.last_error.iter().for_each(|error| text.push_str(&format!("\nlast error: {error}")));
+    text
 }
 
 fn document(value: &impl Serialize) -> Result<Value, Trouble> {

@@ -395,9 +395,13 @@ impl<S: Shelf> World<S> {
         }
         let state = &decision.batch.state;
         let said = |kind| decision.events.iter().any(|event| event.event_type == kind);
-        let was_parked = matches!(decision.order, domain::NextOrder::Keep);
-        if state.parked().is_some() && !was_parked && !said(EventType::BatchParked) {
+        let kept = matches!(decision.order, domain::NextOrder::Keep);
+        if state.parked().is_some() && !kept && !said(EventType::BatchParked) {
             self.broken.push(format!("parked in silence: {state:?}"));
+        }
+        let fresh = matches!(state, BatchState::Unknown { absence, .. } if absence.looks == 0);
+        if fresh && !kept && !said(EventType::BatchUnknown) {
+            self.broken.push(format!("in doubt, in silence: {state:?}"));
         }
         let waits = matches!(decision.order, domain::NextOrder::Due(..) | domain::NextOrder::Keep);
         if !state.is_end() && state.parked().is_none() && !waits {
