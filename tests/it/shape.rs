@@ -70,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // for tests
     ("chaos", &["crash", "liar", "testkit"]),
+    ("fuzz", &[]),
     ("liar", &["wire"]),
     ("testkit", &[]),
 ];

@@ -218,3 +218,31 @@ fn digest(custom_id: &str) -> [u8; 16] {
     half.copy_from_slice(&Sha256::digest(custom_id)[..16]);
     half
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is uploaded: it is good, line for line, or there is a finding that points into it.
+    #[test]
+    fn any_file_is_good_or_has_findings() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        fuzz::run("input_lines", |bytes| {
+            let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+            let filled = lines.iter().filter(|line| !line.iter().all(u8::is_ascii_whitespace)).count();
+            match runtime.block_on(validate(bytes, "/v1/chat/completions")).unwrap() {
+                Verdict::Good { total, model } => {
+                    assert_eq!(usize::try_from(total).unwrap(), filled);
+                    assert!(!model.is_empty(), "a model without a name");
+                    let line = |line: &&[u8]| serde_json::from_slice::<serde_json::Value>(line).is_ok();
+                    assert!(lines.iter().filter(|line| !line.iter().all(u8::is_ascii_whitespace)).all(line));
+                }
+                Verdict::Bad(errors) => {
+                    assert!((1..=MAX_ERRORS).contains(&errors.len()));
+                    let last = errors.iter().filter_map(|error| error.line).max().unwrap_or_default();
+                    assert!(usize::try_from(last).unwrap() <= lines.len());
+                }
+            }
+        });
+    }
+}

@@ -186,6 +186,32 @@ impl<'de> Visitor<'de> for CustomId<'_> {
 mod tests {
     use super::*;
 
+    /// Whatever a provider writes: a line that names its request is an outcome of that request, and one that
+    /// succeeded has an answer.
+    #[test]
+    fn any_line_is_an_outcome_or_names_nobody() {
+        let definition = processor::builtin("product-labeling").unwrap();
+        let reader = Reader { processor: Processor::new(definition, None).unwrap(), price: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        fuzz::run("result_lines", |bytes| {
+            let mut lines = openai::Lines::new(bytes, 4_096);
+            while let Some(line) = runtime.block_on(lines.next()).unwrap() {
+                let openai::Line::Text { bytes, .. } = line else { continue };
+                let read = reader.read(bytes);
+                if let Ok(serde_json::Value::Object(line)) = serde_json::from_slice(bytes)
+                    && let Some(name) = line.get("custom_id").and_then(|name| name.as_str())
+                {
+                    assert_eq!(read.as_ref().map(|read| read.custom_id.as_str()), Some(name));
+                }
+                let Some(read) = read else { continue };
+                assert!(read.message.is_none_or(|message| message.chars().count() <= MESSAGE_CHARS + 100));
+                if read.end == AttemptEnd::Succeeded {
+                    assert!(read.answer.is_some_and(|(_, result)| result.is_some()));
+                }
+            }
+        });
+    }
+
     #[test]
     fn a_line_of_the_wrong_shape_is_not_quoted() {
         let secret = "SECRET ".repeat(200);

@@ -1,5 +1,7 @@
 //! The configuration: read in layers, checked as a whole, refused with the way out.
 
+#[cfg(test)]
+mod fuzz;
 mod layers;
 mod settings;
 

@@ -78,3 +78,22 @@ fn a_processor_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Processor>();
 }
+
+/// Whatever stands in a file: it is refused, or it is a processor whose requests are JSON, also from the snapshot
+/// that a job keeps of it.
+#[test]
+fn any_definition_is_refused_or_makes_requests() {
+    fuzz::run("processors", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let Ok(definition) = Definition::from_toml(text, "mine") else { return };
+        let kept = Definition::from_json(&definition.to_json(), "job").unwrap();
+        assert_eq!(kept, definition);
+        let (Ok(first), Ok(again)) = (Processor::new(definition, None), Processor::new(kept, None)) else {
+            return;
+        };
+        if let Ok(request) = first.request(RECORD) {
+            assert!(serde_json::from_str::<serde_json::Value>(&request.body).unwrap().is_object());
+            assert_eq!(again.request(RECORD).unwrap().body, request.body);
+        }
+    });
+}
