@@ -16,7 +16,7 @@ fn any_configuration_is_in_force_or_refused_without_its_secrets() {
     let path = folder.path().join("config.toml");
     let arguments = ["overnight", "--config", path.to_str().unwrap(), "migrate"];
     let global = Cli::parse_from(arguments).global;
-    fuzz::run("configuration", |bytes| {
+    ::fuzz::run("configuration", |bytes| {
         // Names of files are followed, and a mutation may name a device.
         if bytes.windows(4).any(|four| four == b"/dev") {
             return;
