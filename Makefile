@@ -1,7 +1,7 @@
 # The verbs of the house. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help build demo test fleet chaos soak services lint fmt
+.PHONY: help build demo test fleet chaos soak fuzz services lint fmt
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -31,6 +31,9 @@ chaos: build ## every crash point, lie and outage, with an oracle and a table; S
 soak: build ## nights in a row with seeded havoc; MINUTES=n SEED=s plays one again
 	cargo build --locked --package chaos
 	SOAK=$(or $(MINUTES),10) target/debug/chaos target/debug/overnight
+
+fuzz: ## inputs that nobody wrote, for SECONDS (60) at each target; SEED=n brings the same ones back
+	seed=$(or $(SEED),$$RANDOM); echo "SEED=$$seed"; FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$$seed cargo test --locked --lib --bins -p pipeline -p gateway -p processor -p overnight any_ -- --nocapture
 
 services: ## find or start PostgreSQL and RabbitMQ, and print where they are
 	@deploy/services.sh

@@ -164,7 +164,7 @@ fn file_values(path: &Path) -> Result<FileValues, Trouble> {
         Trouble::config(format!("can't read the configuration file {shown}")).why(error.to_string())
     })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Trouble::config(format!("{shown} isn't TOML")).why(error.to_string())
+        Trouble::config(format!("{shown} isn't TOML")).why(without_its_text(&error, &text))
     })?;
     let mut values = FileValues::new();
     flatten("", &table, &mut |key, text| {
@@ -185,6 +185,13 @@ fn file_values(path: &Path) -> Result<FileValues, Trouble> {
         Ok(())
     })?;
     Ok(values)
+}
+
+/// What is wrong with a file, and where. The error's own words quote the line, which may hold a secret.
+fn without_its_text(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map(|before| format!(" in line {}", before.matches('\n').count() + 1));
+    format!("{}{}", error.message(), place.unwrap_or_default())
 }
 
 /// Every value of a table with its dotted key.
