@@ -166,7 +166,7 @@ impl Check<'_> {
                 "The body of this request is malformed.",
             );
         };
-        match (&body.model, &self.model) {
+        match (body.model.as_ref().filter(|model| !model.is_empty()), &self.model) {
             (None, _) => {
                 self.add(
                     number,
@@ -175,8 +175,8 @@ impl Check<'_> {
                     "You must provide a model parameter.",
                 );
             }
-            (Some(model), None) => self.model = Some(model.clone().into_owned()),
-            (Some(model), Some(first)) if model != first => {
+            (Some(model), None) => self.model = Some(model.to_string()),
+            (Some(model), Some(first)) if *model != *first => {
                 let message = "The model of this request differs from the rest; a batch has one model.";
                 self.add(number, "mismatched_model", Some("body.model"), message);
             }
@@ -234,7 +234,7 @@ mod tests {
                 Verdict::Good { total, model } => {
                     assert_eq!(usize::try_from(total).unwrap(), filled);
                     assert!(!model.is_empty(), "a model without a name");
-                    let line = |line: &&[u8]| serde_json::from_slice::<serde_json::Value>(line).is_ok();
+                    let line = |line: &&[u8]| serde_json::from_slice::<wire::RequestLine<'_>>(line).is_ok();
                     assert!(lines.iter().filter(|line| !line.iter().all(u8::is_ascii_whitespace)).all(line));
                 }
                 Verdict::Bad(errors) => {
