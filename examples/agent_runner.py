@@ -89,9 +89,11 @@ def deliveries(queue):
 
 
 def listen(arguments):
-    """Counts task.completed events until as many distinct tasks are heard of as are expected."""
-    heard, tasks, outcomes, repeated = set(), set(), {}, 0
+    """Counts task.completed events until as many distinct ones are heard as are expected, and a little longer: there
+    must be no other."""
+    heard, tasks, outcomes, events, repeated = set(), set(), {}, 0, 0
     deadline = time.monotonic() + arguments.timeout
+    quiet = None
     for body in deliveries(f"{arguments.prefix}.agent"):
         if body is not None:
             event = json.loads(body)
@@ -100,14 +102,17 @@ def listen(arguments):
                 repeated += 1
             elif event["type"] == "dev.overnight.task.completed.v1":
                 data = event["data"]
+                events += 1
                 tasks.add(data["task_id"])
                 outcomes[data["outcome"]] = outcomes.get(data["outcome"], 0) + 1
             heard.add(key)
-        if (arguments.expect and len(tasks) >= arguments.expect) or time.monotonic() > deadline:
+        if arguments.expect and events >= arguments.expect and quiet is None:
+            quiet = time.monotonic() + 3
+        if time.monotonic() > min(quiet or deadline, deadline):
             break
-    print(json.dumps({"tasks": len(tasks), "outcomes": outcomes, "repeated_events": repeated}))
-    if arguments.expect and len(tasks) != arguments.expect:
-        sys.exit(f"{len(tasks)} of {arguments.expect} tasks were heard of in {arguments.timeout} s")
+    print(json.dumps({"tasks": len(tasks), "events": events, "outcomes": outcomes, "repeated_events": repeated}))
+    if arguments.expect and (events, len(tasks)) != (arguments.expect, arguments.expect):
+        sys.exit(f"{events} events of {len(tasks)} tasks, not {arguments.expect}, were heard in {arguments.timeout} s")
 
 
 def main():

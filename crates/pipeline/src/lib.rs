@@ -52,3 +52,4 @@ pub use run::Ran;
 pub use tick::{RunNowError, ensure, run_now, schedules, tick, wind};
 pub use ticker::{Said, TickerError, keep_time};
 pub use word::release_disabled;
+pub use worker::chain;

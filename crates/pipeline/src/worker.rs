@@ -215,7 +215,8 @@ async fn gave_up(context: &Context, claimed: Claimed, why: &str) -> Result<bool,
 }
 
 /// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -45,7 +45,7 @@ pub use event::{EventPlace, EventRow};
 pub use gauge::{Gauges, ScheduleGauge};
 pub use job::{Find, JobRow};
 pub use job_list::JobFilter;
-pub use open::{Store, StoreOptions, sqlite_file};
+pub use open::{Store, StoreOptions, sqlite_file, without_password};
 pub use order::{DueOrder, Release};
 pub use origin::{CommandRef, Idempotency, Origin};
 pub use plan::{PlanChunk, PlannedBatch, PlannedLine, Unplanned};

@@ -76,6 +76,10 @@ impl Store {
     /// # Errors
     /// A database that doesn't answer, or whose schema is another.
     pub async fn check_schema(&self) -> Result<(), StoreError> {
+        let columns = self.sql("check_schema", self.dialect.columns()).text("_sqlx_migrations");
+        if columns.all(&self.connection).await?.is_empty() {
+            return Err(migrations::SchemaError::Older { found: 0 }.into());
+        }
         let text = "SELECT max(version) AS version FROM _sqlx_migrations";
         let row = self.sql("check_schema", text).one(&self.connection).await?;
         let found: Option<i64> = row.map(|row| row.get("version")).transpose()?.flatten();
@@ -170,8 +174,9 @@ pub fn sqlite_file(url: &str) -> Option<PathBuf> {
     (!in_memory).then(|| file.to_path_buf())
 }
 
-/// The URL without its password, for people.
-fn without_password(url: &str) -> String {
+/// An address without its password, as people may see it.
+#[must_use]
+pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.rsplit_once('@') {
         Some((user, host)) => {

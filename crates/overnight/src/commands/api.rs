@@ -75,11 +75,10 @@ impl Serving {
 /// Opens the database. On one machine the schema is brought up where nobody owns the data folder, which is
 /// then left to whoever runs the stages.
 async fn open(config: &Config) -> Result<Store, Trouble> {
-    let store = if config.is_fleet() {
-        open_store(config).await?
-    } else {
-        Desk::open(config, "serve api").await?.store
-    };
+    if config.is_fleet() {
+        return open_store(config).await;
+    }
+    let store = Desk::open(config, "serve api").await?.store;
     store.check_schema().await?;
     Ok(store)
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta};
 use serde_json::json;
+use store::without_password;
 
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
@@ -21,8 +22,13 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     match Desk::open(config, "doctor").await {
         Err(trouble) => findings.push(Finding { name: "database", result: Err(trouble) }),
         Ok(desk) => {
-            let text = format!("{}, schema version {}", config.data_dir.display(), migrations::VERSION);
-            findings.push(Finding { name: "database", result: Ok(text) });
+            let schema = desk.store.check_schema().await.map_err(Trouble::from);
+            let address = match config.database_path() {
+                Some(_) => config.data_dir.display().to_string(),
+                None => without_password(&config.database_url),
+            };
+            let result = schema.map(|()| format!("{address}, schema version {}", migrations::VERSION));
+            findings.push(Finding { name: "database", result });
             findings.push(Finding { name: "provider", result: provider(config, desk).await });
         }
     }

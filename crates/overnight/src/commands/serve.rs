@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use domain::Lane;
-use pipeline::Engine;
+use pipeline::{Engine, chain};
 use serde_json::json;
 use store::{Store, StoreError, StoreOptions};
 use telemetry::metrics::{BUILD_INFO, Metrics};
@@ -166,7 +166,11 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Trouble> {
         .without_max_times();
     let open = || async { Store::open(&options).await };
     let opened = open.retry(patience).when(|error| matches!(error, StoreError::Open { .. }));
-    Ok(opened.notify(|error, _| tracing::warn!(error = %error, "the database isn't there yet")).await?)
+    let store = opened
+        .notify(|error, _| tracing::warn!(error = %chain(error), "the database isn't there yet"))
+        .await?;
+    store.check_schema().await?;
+    Ok(store)
 }
 
 fn announce(config: &Config, role: Role, running: &Running, output: &Output) {

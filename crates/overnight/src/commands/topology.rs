@@ -9,21 +9,22 @@ use crate::exit::{Exit, Trouble};
 use crate::output::Output;
 use crate::world::{broker_trouble, open_store};
 
-/// Where the agent runner's queue is gone, the events that it may have held are published again.
+/// Where the agent runner's queue is gone, the events that it may have held are published again, before it is
+/// made: without the database it stays away.
 async fn remind(config: &Config, output: &Output) -> Result<(), Trouble> {
     let kept = queue::topology::keeps_events(&config.queue_url, &config.queue_prefix).await;
     if kept.map_err(|error| broker_trouble(&error))? {
         return Ok(());
     }
-    match open_store(config, false).await {
-        Ok(store) => {
-            let again = store.publish_again(EVENT_MEMORY).await?;
-            if again > 0 {
-                output
-                    .note(&format!("the agent runner's queue was gone: {again} events are published again"));
-            }
-        }
-        Err(trouble) => output.note(&format!("no event is published again: {}", trouble.what)),
+    let store = open_store(config, false).await?;
+    // A database that was never migrated has no events.
+    if let Err(error) = store.check_schema().await {
+        output.note(&format!("no event is published again: {error}"));
+        return Ok(());
+    }
+    let again = store.publish_again(EVENT_MEMORY).await?;
+    if again > 0 {
+        output.note(&format!("the agent runner's queue was gone: {again} events are published again"));
     }
     Ok(())
 }
