@@ -302,6 +302,17 @@ CREATE TABLE schedule_runs (
 CREATE UNIQUE INDEX schedule_runs_night ON schedule_runs (schedule, slot_date) WHERE trigger = 'scheduled';
 CREATE INDEX schedule_runs_open ON schedule_runs (created_at) WHERE state = 'started';
 
+-- What was found about a provider, when it was probed.
+CREATE TABLE probes (
+    id {{ id }} PRIMARY KEY,
+    provider TEXT NOT NULL,              -- sim or openai
+    address TEXT NOT NULL,               -- where it was
+    model TEXT NOT NULL,
+    findings TEXT NOT NULL,              -- JSON: check, assumption, holds (yes, no, unknown), detail
+    ended_at {{ time }} NOT NULL
+);
+CREATE INDEX probes_latest ON probes (provider, address, ended_at);
+
 -- Who may use the API. The token itself is kept nowhere.
 CREATE TABLE api_tokens (
     name TEXT PRIMARY KEY,

@@ -123,6 +123,8 @@ steps! {
     PublishAgain = "store.publish_again",
     /// What became of a command from outside.
     SayOfCommand = "store.say_of_command",
+    /// What a probe of the provider has found.
+    AddProbe = "store.add_probe",
     /// A token is made.
     AddToken = "store.add_token",
     /// A token is taken back.

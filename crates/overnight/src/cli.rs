@@ -130,6 +130,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: InstanceCommand,
     },
+    /// Try on the account, for a few cents, whether the provider keeps to what overnight assumes
+    #[command(args_conflicts_with_subcommands = true)]
+    Probe {
+        #[command(flatten)]
+        arguments: ProbeArgs,
+        #[command(subcommand)]
+        command: Option<ProbeCommand>,
+    },
     /// Check folder, database, provider, time zone and clock
     Doctor,
     /// Print shell completions
@@ -420,6 +428,25 @@ pub(crate) enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct ProbeArgs {
+    /// Don't ask; it may cost what it says
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// A cheap model
+    #[arg(long, default_value = "gpt-4o-mini")]
+    pub(crate) model: String,
+    /// Longest time for one question
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProbeCommand {
+    /// Print what the latest probe has found
+    Show,
 }
 
 #[derive(Subcommand)]

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{HoldReason, Lane, Rule, Time};
+use domain::{HoldReason, Lane, Rule, Time, UnknownCreate};
 use pipeline::{Context, Engine, Night, PipelineConfig, Provider};
 use queue::Queue;
 use reception::House;
 use store::{Store, StoreOptions};
 use url::Url;
 
+use crate::commands::probe;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, Owned, Taken};
 use crate::exit::{Exit, Trouble};
@@ -125,6 +126,7 @@ impl World {
         let client = client(config, gateway.as_ref())?;
         reach(config, &client).await?;
         let context = context(config, &desk.store, client, Queue::memory())?;
+        warn_of_fence(config, &desk.store).await?;
         pipeline::release_disabled(&context).await?;
         // Whoever starts a process has mended what made submits rest, or wants to know.
         desk.store.wake(config.provider.as_str()).await?;
@@ -149,6 +151,18 @@ impl World {
         }
         Ok(self.desk)
     }
+}
+
+/// A fence that nobody has tried is a hope: whoever relies on it against a real provider hears so.
+pub(crate) async fn warn_of_fence(config: &Config, store: &Store) -> Result<(), Trouble> {
+    let relies = config.provider == Provider::OpenAi && config.unknown == UnknownCreate::Fence;
+    if relies && !probe::fence_holds(config, store).await? {
+        tracing::warn!(
+            "SUBMIT_UNKNOWN=fence, and no probe has shown that this provider doesn't run a batch whose input file is gone: \
+             a create in doubt may be paid twice; overnight probe tries it"
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn context(
@@ -194,7 +208,7 @@ pub(crate) async fn ping(config: &Config) -> Result<openai::Ping, Trouble> {
 }
 
 /// What stands between us and the provider.
-fn unreachable_provider(error: &openai::CallError) -> Trouble {
+pub(crate) fn unreachable_provider(error: &openai::CallError) -> Trouble {
     let exit = if error.is_auth() { Exit::Auth } else { Exit::Unreachable };
     let fix = if error.is_auth() { "check OPENAI_API_KEY" } else { "check OPENAI_BASE_URL and the network" };
     Trouble::caused(exit, error).fix(fix)

@@ -24,6 +24,7 @@ mod outside;
 mod plan;
 mod poll;
 mod preview;
+mod probe;
 mod reconcile;
 mod relay;
 mod resolve;
@@ -47,6 +48,9 @@ pub use night::Night;
 pub use notify::EVENT_MEMORY;
 pub use outside::ping;
 pub use preview::{Preview, PreviewRow};
+pub use probe::{
+    FENCE, Finding, Holds, PROBE_BATCHES, PROBE_INPUT_TOKENS, PROBE_OUTPUT_TOKENS, ProbePlan, probe,
+};
 pub use resolve::resolve;
 pub use run::Ran;
 pub use tick::{RunNowError, ensure, run_now, schedules, tick, wind};

@@ -1,12 +1,14 @@
 //! `overnight doctor`: folder, database, provider, time zone, clock — each checked, each named.
 
 use chrono::{DateTime, TimeDelta};
+use pipeline::Holds;
 use serde_json::json;
 use store::without_password;
 
+use crate::commands::probe;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
-use crate::output::Output;
+use crate::output::{Output, when};
 use crate::world::{Desk, ping, tonight};
 
 /// A clock further off than this makes times in logs and events misleading.
@@ -29,6 +31,7 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
             };
             let result = schema.map(|()| format!("{address}, schema version {}", migrations::VERSION));
             findings.push(Finding { name: "database", result });
+            findings.push(Finding { name: "probe", result: probe(config, &desk).await });
             findings.push(Finding { name: "provider", result: provider(config, desk).await });
         }
     }
@@ -63,6 +66,23 @@ fn night(config: &Config) -> Finding {
         format!("next night {} {}", local.format("%a %Y-%m-%d %H:%M %:z"), config.zone)
     });
     Finding { name: "night", result }
+}
+
+/// What is known of the assumptions; that nobody has looked is no failure.
+async fn probe(config: &Config, desk: &Desk) -> Result<String, Trouble> {
+    let Some((row, findings)) = probe::latest(config, &desk.store).await? else {
+        return Ok("never probed; overnight probe tries the assumptions, for a few cents".to_owned());
+    };
+    let bad: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.holds == Holds::No)
+        .map(|finding| finding.check.as_str())
+        .collect();
+    if bad.is_empty() {
+        return Ok(format!("probed {}, overnight probe show says more", when(row.ended_at, config.zone)));
+    }
+    Err(Trouble::other(format!("an assumption does not hold: {}", bad.join(", ")))
+        .fix("overnight probe show says more; keep SUBMIT_UNKNOWN=park"))
 }
 
 async fn provider(config: &Config, desk: Desk) -> Result<String, Trouble> {

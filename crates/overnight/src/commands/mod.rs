@@ -12,6 +12,7 @@ mod instance;
 mod list;
 mod load;
 mod migrate;
+pub(crate) mod probe;
 mod processors;
 mod remote;
 mod resolve;
@@ -48,6 +49,9 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
             events::run(config, job.as_deref(), follow, output).await
         }
         Command::Instance { command } => instance::run(config, &command, output).await,
+        Command::Probe { arguments, command } => {
+            probe::run(config, &arguments, command.as_ref(), output).await
+        }
         Command::Token { command } => token::run(config, &command, output).await,
         Command::Doctor => doctor::run(config, output).await,
         // Done before the configuration was read.

@@ -126,6 +126,7 @@ async fn stages(
     let context = world::context(config, &store, world::client(config, None)?, queue.clone())?;
     match role {
         Role::Submitter => {
+            world::warn_of_fence(config, &store).await?;
             pipeline::release_disabled(&context).await?;
             store.wake(config.provider.as_str()).await?;
         }

@@ -152,6 +152,13 @@ impl Config {
                 "BATCH_POLL_INTERVAL_MS: below 10000 is unkind to the provider's rate limits".to_owned(),
             );
         }
+        if self.provider == Provider::OpenAi && self.unknown == UnknownCreate::Fence {
+            warnings.push(
+                "SUBMIT_UNKNOWN=fence: it pays once only where the provider doesn't run a batch whose input file is \
+                 gone; overnight probe tries that"
+                    .to_owned(),
+            );
+        }
         if !self.clock.offset().is_zero() {
             let seconds = self.clock.offset().num_seconds();
             warnings
