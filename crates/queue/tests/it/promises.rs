@@ -355,15 +355,9 @@ async fn a_queue_of_events_is_missed_and_made_only_when_its_publisher_says_so() 
     let (hands, queue) = (place.hands().await, place.queue().await);
     let (events, there) = (queue.events().unwrap(), || topology::keeps_events(&place.url, &place.prefix));
     assert!(events.are_kept().await.unwrap() && there().await.unwrap());
-    // Every consumer has heard something: one that has barely begun may not be told that its queue is gone.
-    works(&queue, 1).await;
     hands.delete(&place.name("agent")).await;
-    // Nobody makes it by himself: not the supervisor, which looks all the time, and not a connection built anew.
-    for lane in Lane::ALL {
-        hands.delete(&place.name(lane.as_str())).await;
-    }
-    works(&queue, 2).await;
-    assert!(rebuilt(&queue) > 0);
+    // Nobody makes it by himself; that a connection built anew doesn't either, a wiped broker shows.
+    works(&queue, 1).await;
     assert!(!events.are_kept().await.unwrap() && !there().await.unwrap());
     events.keep().await.unwrap();
     assert!(events.are_kept().await.unwrap() && there().await.unwrap());
