@@ -12,7 +12,18 @@ use testkit::{Fleet, Overnight};
 /// How long a night may take.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Answers that take their time, so that something can happen meanwhile.
-const SLOW: (&str, &str) = ("OVERNIGHT_SIM", "latency_ms=30");
+const SLOW: &str = "latency_ms=30";
+/// Requests of a batch.
+const REQUESTS: i64 = 400;
+/// The fleet, by name and role.
+const PROCESSES: [(&str, &str); 6] = [
+    ("gateway", "gateway"),
+    ("scheduler", "scheduler"),
+    ("submitter-1", "submitter"),
+    ("submitter-2", "submitter"),
+    ("poller-1", "poller"),
+    ("poller-2", "poller"),
+];
 /// Batches that are open at once in the measure of poll economy, unless `OPEN_BATCHES` says otherwise; and the
 /// time between two looks at one.
 const OPEN: u32 = 10_000;
@@ -27,53 +38,43 @@ struct Night {
 }
 
 impl Night {
-    /// A gateway, two submitters, two pollers; the backlog is filled and the runner listens.
-    fn begin(settings: &[(&str, &str)]) -> Self {
-        Self::begin_on(Fleet::new, settings)
-    }
-
-    /// The same on services of its own.
-    fn begin_alone() -> Self {
-        Self::begin_on(Fleet::private, &[SLOW])
-    }
-
-    fn begin_on(services: fn(Overnight) -> Fleet, settings: &[(&str, &str)]) -> Self {
+    /// Six processes in the night that a scheduler has seen coming; the backlog is full and the runner listens.
+    fn begin(services: fn(Overnight) -> Fleet, sim: &str) -> Self {
         // The hour after next: not yet due at offset 0, and due thirteen hours later.
         #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
         let hour = (Utc::now() + TimeDelta::hours(12)).hour().to_string();
-        let mut home = crate::overnight()
-            .with("BATCH_MAX_REQUESTS", "400")
+        let home = crate::overnight()
+            .with("BATCH_MAX_REQUESTS", &REQUESTS.to_string())
             .with("BATCH_OVERNIGHT_MAX_TASKS", "5000")
             .with("BATCH_OVERNIGHT_HOUR", &hour)
             .with("BATCH_TIMEZONE", "UTC")
-            .with("BATCH_POLL_INTERVAL_MS", "500");
-        for (name, value) in settings {
-            home.set(name, value);
-        }
+            .with("BATCH_POLL_INTERVAL_MS", "500")
+            .with("OVERNIGHT_SIM", sim);
         let mut fleet = services(home);
-        fleet.start("gateway", "gateway");
-        for name in ["submitter-1", "submitter-2"] {
-            fleet.start(name, "submitter");
-        }
-        for name in ["poller-1", "poller-2"] {
-            fleet.start(name, "poller");
-        }
         let issues = std::env::var("ISSUES").ok().filter(|glob| !glob.is_empty());
         let issues = issues.unwrap_or_else(|| testkit::write_records(fleet.home.folder(), 1_500, 800));
         let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
         let tasks = fleet.number("SELECT count(*) FROM tasks");
         let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "240"]);
-        Self { fleet, tasks, runner, started: Instant::now() }
+        // The evening.
+        fleet.start("scheduler", "scheduler");
+        fleet.until("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL", 1, PATIENCE);
+        fleet.kill("scheduler");
+        // The clock strikes, for all of them and for whoever is started later.
+        fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+13h");
+        let started = Instant::now();
+        for (name, role) in PROCESSES {
+            fleet.start(name, role);
+        }
+        Self { fleet, tasks, runner, started }
     }
 
-    /// The clock strikes: a scheduler that has seen the evening, and is there in the night.
-    fn strikes(&mut self) {
-        self.fleet.start("scheduler", "scheduler");
-        self.fleet.until("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL", 1, PATIENCE);
-        self.fleet.kill("scheduler");
-        self.fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+13h");
-        self.fleet.start("scheduler", "scheduler");
-        self.fleet.home.unset("OVERNIGHT_CLOCK_OFFSET");
+    /// A night in full swing, to which something happens.
+    fn disturbed(name: &str, services: fn(Overnight) -> Fleet, disturb: impl FnOnce(&mut Fleet)) {
+        let mut night = Self::begin(services, SLOW);
+        night.is_in_full_swing();
+        disturb(&mut night.fleet);
+        night.ends(name);
     }
 
     /// A part of the answers is in, and others aren't.
@@ -87,7 +88,7 @@ impl Night {
     }
 
     /// Every task once in the ledger, in the backlog and at the runner.
-    fn ends(mut self, name: &str, batches: Option<i64>) {
+    fn ends(mut self, name: &str) {
         let tasks = self.tasks;
         self.fleet.until("SELECT count(*) FROM tasks WHERE status = 'completed'", tasks, PATIENCE);
         let heard = self.runner.wait().unwrap();
@@ -98,7 +99,7 @@ impl Night {
         let served = ledger.number("SELECT count(*) FROM served_batches");
         assert_eq!((runs, distinct), (tasks, tasks), "paid once for each");
         assert_eq!(self.fleet.number("SELECT count(*) FROM schedule_runs WHERE state = 'finished'"), 1);
-        batches.iter().for_each(|batches| assert_eq!(served, *batches));
+        assert_eq!(served, (tasks + REQUESTS - 1) / REQUESTS, "batches");
         let seconds = self.started.elapsed().as_secs_f64();
         println!("| {name:<44} | {tasks:>6} | {served:>7} | {runs:>6} | {distinct:>8} | {seconds:>6.1} |");
     }
@@ -118,75 +119,60 @@ fn runner(fleet: &Fleet, arguments: &[&str]) -> Child {
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_that_the_clock_began() {
-    let mut night = Night::begin(&[]);
-    let batches = (night.tasks + 399) / 400;
-    night.strikes();
-    night.ends("six processes", Some(batches));
+    Night::begin(Fleet::new, "").ends("six processes");
 }
 
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_every_process_is_killed() {
-    let mut night = Night::begin(&[SLOW]);
-    night.strikes();
-    night.fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
-    for name in night.fleet.names() {
-        let role = name.split('-').next().unwrap().to_owned();
-        night.fleet.kill(&name);
-        night.fleet.start(&name, &role);
-    }
-    night.ends("kill -9 of each process in turn", None);
+    Night::disturbed("kill -9 of each process in turn", Fleet::new, |fleet| {
+        for (name, role) in PROCESSES {
+            fleet.kill(name);
+            fleet.start(name, role);
+        }
+    });
 }
 
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_all_queues_are_deleted() {
-    let mut night = Night::begin(&[SLOW]);
-    night.strikes();
-    night.fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
-    night.is_in_full_swing();
-    for queue in ["plan", "submit", "poll", "collect", "settle", "dead", "inbox", "agent"] {
-        night.fleet.delete_queue(queue);
-    }
-    night.ends("all queues deleted", None);
+    Night::disturbed("all queues deleted", Fleet::new, |fleet| {
+        for queue in ["plan", "submit", "poll", "collect", "settle", "dead", "inbox", "agent"] {
+            fleet.delete_queue(queue);
+        }
+    });
 }
 
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_the_broker_forgets_everything() {
-    let mut night = Night::begin_alone();
-    night.strikes();
-    night.is_in_full_swing();
-    let broker = &mut night.fleet.services().broker;
-    broker.kill();
-    broker.wipe();
-    broker.run();
-    night.ends("the broker killed and wiped", None);
+    Night::disturbed("the broker killed and wiped", Fleet::private, |fleet| {
+        let broker = &mut fleet.services().broker;
+        broker.kill();
+        broker.wipe();
+        broker.run();
+    });
 }
 
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_the_broker_is_away_for_a_minute() {
-    let mut night = Night::begin_alone();
-    night.strikes();
-    night.is_in_full_swing();
-    let broker = &mut night.fleet.services().broker;
-    broker.kill();
-    std::thread::sleep(Duration::from_secs(60));
-    broker.run();
-    night.ends("the broker away for a minute", None);
+    Night::disturbed("the broker away for a minute", Fleet::private, |fleet| {
+        let broker = &mut fleet.services().broker;
+        broker.kill();
+        std::thread::sleep(Duration::from_secs(60));
+        broker.run();
+    });
 }
 
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_the_database_crashes() {
-    let mut night = Night::begin_alone();
-    night.strikes();
-    night.is_in_full_swing();
-    let server = &night.fleet.services().server;
-    server.crash();
-    server.run();
-    night.ends("PostgreSQL crashed and started again", None);
+    Night::disturbed("PostgreSQL crashed and started again", Fleet::private, |fleet| {
+        let server = &fleet.services().server;
+        server.crash();
+        server.run();
+    });
 }
 
 #[test]
@@ -208,12 +194,13 @@ fn a_live_runner_and_the_night_race_for_the_same_tasks() {
     let by_night = fleet.home.ledger().number("SELECT count(*) FROM served_runs");
     let by_both = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL AND result = '{}'");
     let with_job = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL");
-    assert_eq!((by_both, by_night), (0, with_job), "each is run by one of the two");
+    let distinct = fleet.home.ledger().number("SELECT count(DISTINCT custom_id) FROM served_runs");
+    assert_eq!((by_both, by_night, distinct), (0, with_job, with_job), "each is run by one of the two");
     assert!(0 < by_night && by_night < 200, "both had a part: {by_night} by the night");
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "| {:<44} | {:>6} | {:>7} | {by_night:>6} | {:>8} | {seconds:>6.1} |",
-        "a live runner beside the night", 200, "", with_job
+        "a live runner beside the night", 200, "", distinct
     );
 }
 

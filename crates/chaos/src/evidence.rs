@@ -82,8 +82,6 @@ pub struct Expected {
     pub grace: Duration,
     /// Attempts that a task may have had.
     pub attempts: usize,
-    /// Whether the broker was wiped, with events that it had taken and nobody had fetched.
-    pub wiped: bool,
 }
 
 impl Default for Expected {
@@ -100,7 +98,6 @@ impl Default for Expected {
             poison: Vec::new(),
             grace: Duration::from_secs(26),
             attempts: 1,
-            wiped: false,
         }
     }
 }

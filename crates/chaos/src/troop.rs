@@ -196,11 +196,6 @@ impl Troop {
             .extend(given.map(|(event, _)| Heard { id: text(&event, "id"), kind: text(&event, "type") }));
     }
 
-    /// Events that a wiped broker had taken are heard by nobody.
-    pub fn forgive_unheard(&mut self) {
-        self.expected.wiped = true;
-    }
-
     /// Waits until the database answers again.
     pub fn reconnect(&self) {
         testkit::until("the database answers", || Books::read(self.fleet.database_url()).is_ok());

@@ -143,7 +143,7 @@ async fn until_next(context: &Context, polls: &Polls) -> Duration {
 
 async fn next(context: &Context, polls: &Polls) -> Result<Duration, StoreError> {
     let provider = context.config.provider.as_str();
-    let others = [Lane::Plan, Lane::Submit, Lane::Collect, Lane::Settle];
+    let others: Vec<Lane> = Lane::ALL.into_iter().filter(|lane| *lane != Lane::Poll).collect();
     let other = context.store.next_send(provider, &others).await?.unwrap_or(LONGEST_SLEEP);
     let poll = context.store.next_send(provider, &[Lane::Poll]).await?.unwrap_or(LONGEST_SLEEP);
     Ok(other.min(poll.max(polls.wait())))

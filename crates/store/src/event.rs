@@ -127,9 +127,7 @@ impl Store {
         }
         Ok(())
     }
-}
 
-impl Store {
     /// Has the events published once more that were published in the last `back`: whoever kept them has lost
     /// them. Answers how many.
     ///

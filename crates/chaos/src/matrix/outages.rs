@@ -151,8 +151,6 @@ fn broker(site: &Site, wiped: bool) -> Outcome {
     broker.run();
     if wiped {
         let _ = troop.fleet.home.run(&["topology", "apply"]);
-        // What the broker had and nobody had fetched is gone with it: events are kept by it, not by us.
-        troop.forgive_unheard();
     }
     // The broker goes last: the troop takes its queues away with it.
     troop.finish()
