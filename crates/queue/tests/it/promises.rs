@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::rig::raw::publish_unreadable_id;
 use crate::rig::{
     Place, broker, drain_to, healthy, message, rebuilt, send, seq, soon, until, work_again, works,
+    works_in_the_end,
 };
 use domain::{Clock, Lane};
 use lapin::BasicProperties;
@@ -330,7 +331,7 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_there_again() {
     for lane in Lane::ALL {
         hands.delete(&place.name(lane.as_str())).await;
     }
-    works(&queue, 2).await;
+    works_in_the_end(&queue, 2).await;
     assert!(rebuilt(&queue) > 0);
     topology::check(&place.url, &place.prefix).await.unwrap();
 }
