@@ -8,22 +8,6 @@ CREATE TABLE instance (
     created_at {{ time }} NOT NULL
 );
 
--- The platform's own backlog. Created only where the platform has none; docs/integration.md is the contract.
-CREATE TABLE IF NOT EXISTS tasks (
-    id TEXT PRIMARY KEY,
-    repo TEXT,
-    agent_type TEXT NOT NULL,            -- planner, coder, fixer, reviewer, or a processor's name
-    status TEXT NOT NULL DEFAULT 'pending', -- pending, batched, completed, failed; others are not ours
-    priority BIGINT NOT NULL DEFAULT 0,  -- higher goes first
-    payload TEXT NOT NULL,               -- JSON: what the processor's template reads
-    batch_job_id {{ id }},               -- the job that has claimed it
-    result TEXT,                         -- JSON: the answer, once completed
-    error TEXT,                          -- JSON: class and message, once failed
-    created_at {{ time }} NOT NULL,
-    updated_at {{ time }} NOT NULL
-);
-CREATE INDEX tasks_pending ON tasks (agent_type, priority, created_at) WHERE status = 'pending';
-
 -- Texts that records point to, by content: a job keeps what it was given, whatever is loaded later.
 CREATE TABLE record_bodies (
     sha256 TEXT PRIMARY KEY,

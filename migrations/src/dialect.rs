@@ -37,6 +37,14 @@ impl Dialect {
         environment.render_str(script, self.words())
     }
 
+    /// A row where a table or a view is called `tasks`.
+    pub(crate) fn has_backlog(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1 FROM sqlite_schema WHERE name = 'tasks' AND type IN ('table', 'view')",
+            Self::Postgres => "SELECT 1 WHERE to_regclass('tasks') IS NOT NULL",
+        }
+    }
+
     fn words(self) -> Value {
         match self {
             Self::Sqlite => {

@@ -8,7 +8,7 @@ mod dialect;
 
 use std::borrow::Cow;
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait as _};
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
@@ -16,6 +16,9 @@ pub use dialect::Dialect;
 
 /// The scripts, in order.
 const SCRIPTS: &[(i64, &str, &str)] = &[(1, "base", include_str!("../sql/0001_base.sql"))];
+
+/// The backlog of a platform that has none.
+const BACKLOG: &str = include_str!("../sql/backlog.sql");
 
 /// The schema version that this build needs.
 pub const VERSION: i64 = 1;
@@ -51,6 +54,9 @@ pub enum SchemaError {
     /// The database said no.
     #[error("database refuses the schema")]
     Database(#[source] Box<MigrateError>),
+    /// The database said no to the table of tasks.
+    #[error("database refuses the table tasks")]
+    Backlog(#[source] DbErr),
 }
 
 /// Brings the database up to [`VERSION`]; does nothing where it is there already.
@@ -59,6 +65,7 @@ pub enum SchemaError {
 /// A newer or changed schema, or a database that refuses.
 pub async fn up(connection: &DatabaseConnection) -> Result<(), SchemaError> {
     let dialect = dialect_of(connection.get_database_backend());
+    make_backlog(connection, dialect).await?;
     let migrator = Migrator::with_migrations(scripts(dialect)?);
     let result = match dialect {
         Dialect::Sqlite => migrator.run(connection.get_sqlite_connection_pool()).await,
@@ -69,6 +76,32 @@ pub async fn up(connection: &DatabaseConnection) -> Result<(), SchemaError> {
         MigrateError::VersionMismatch(version) => SchemaError::Changed { version },
         other => SchemaError::Database(Box::new(other)),
     })
+}
+
+/// Makes the table `tasks`, with its index, where nothing has that name.
+async fn make_backlog(connection: &DatabaseConnection, dialect: Dialect) -> Result<(), SchemaError> {
+    if has_backlog(connection, dialect).await? {
+        return Ok(());
+    }
+    let script = dialect.render(BACKLOG)?;
+    #[expect(clippy::disallowed_methods, reason = "the schema is made before there is anything to lose")]
+    let made = async {
+        let transaction = connection.begin().await?;
+        transaction.execute_unprepared(&script).await?;
+        transaction.commit().await
+    };
+    match made.await {
+        // Another process has made it meanwhile.
+        Err(_) if has_backlog(connection, dialect).await? => Ok(()),
+        made => made.map_err(SchemaError::Backlog),
+    }
+}
+
+async fn has_backlog(connection: &DatabaseConnection, dialect: Dialect) -> Result<bool, SchemaError> {
+    let question = Statement::from_string(connection.get_database_backend(), dialect.has_backlog());
+    #[expect(clippy::disallowed_methods, reason = "there is no store before there is a schema")]
+    let answer = connection.query_one_raw(question).await.map_err(SchemaError::Backlog)?;
+    Ok(answer.is_some())
 }
 
 /// The dialect of a connection.

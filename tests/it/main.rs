@@ -21,6 +21,7 @@ mod lost_create;
 mod manners;
 mod night;
 mod parked;
+mod platform;
 mod probe;
 mod shape;
 mod trace;

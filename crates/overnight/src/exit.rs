@@ -99,7 +99,7 @@ impl From<store::StoreError> for Trouble {
                 .fix("check DATABASE_URL and the folder --data-dir names"),
             Schema(_) => Self::caused(Exit::Config, &error),
             Tasks { .. } => Self::caused(Exit::Config, &error)
-                .fix("add the columns, each as docs/integration.md says; columns beside them do no harm"),
+                .fix("docs/integration.md says what its columns must be, and how a view maps another table"),
             _ => Self::caused(Exit::Other, &error),
         }
     }

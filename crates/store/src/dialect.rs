@@ -51,14 +51,35 @@ impl Dialect {
         }
     }
 
-    /// The columns, each as `name`, of the table or view that the parameter names; none where there is none.
+    /// The columns of the table or view that the parameter names: `name`, `type`, `labels` (of an enum, with
+    /// commas), whether they are `in_view`, and whether they are `writable`. None where there is no such table.
     pub(crate) fn columns(self) -> &'static str {
         match self {
-            Self::Sqlite => "SELECT name FROM pragma_table_info($1)",
-            Self::Postgres => {
-                "SELECT attname::text AS name FROM pg_attribute \
-                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+            Self::Sqlite => {
+                "SELECT c.name, c.type, '' AS labels, s.type = 'view' AS in_view, \
+                 s.type = 'table' OR EXISTS (SELECT 1 FROM sqlite_schema t WHERE t.type = 'trigger' \
+                 AND t.tbl_name = s.name AND t.sql LIKE '%INSTEAD%OF%UPDATE%') AS writable \
+                 FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.name = $1 AND s.type IN ('table', 'view')"
             }
+            Self::Postgres => {
+                "SELECT a.attname::text AS name, t.typname::text AS type, c.relkind = 'v' AS in_view, \
+                 coalesce((SELECT string_agg(e.enumlabel, ',') FROM pg_enum e WHERE e.enumtypid = t.oid), '') AS labels, \
+                 pg_column_is_updatable(c.oid, a.attnum, true) AS writable \
+                 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type d ON d.oid = a.atttypid \
+                 JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END \
+                 WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped"
+            }
+        }
+    }
+
+    /// A time of the platform's, whichever way it writes times, as ours are; the earliest where there is none.
+    /// In SQLite to the millisecond.
+    pub(crate) fn foreign_time(self, time: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', coalesce({time}, '1970-01-01T00:00:00'))")
+            }
+            Self::Postgres => format!("CAST(coalesce({time}, 'epoch') AS timestamptz)"),
         }
     }
 

@@ -9,10 +9,11 @@ use sea_orm::DatabaseTransaction;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::backlog::{self, Outcome};
 use crate::collect::ChunkTally;
 use crate::dialect::Dialect;
 use crate::sql::{Row, Sql};
-use crate::{BODIES, CHUNK, StoreError, backlog, event};
+use crate::{BODIES, CHUNK, StoreError, event};
 
 /// An attempt that is on its way.
 #[derive(Clone, Debug)]
@@ -136,7 +137,7 @@ pub(crate) async fn apply(
     }
     insert_answers(dialect, on, &ended).await?;
     let mut sums = Sums::default();
-    let mut events = Vec::new();
+    let (mut outcomes, mut events) = (Vec::new(), Vec::new());
     for ending in &ended {
         sums.add(ending);
         end_task(dialect, on, ending, now).await?;
@@ -144,11 +145,12 @@ pub(crate) async fn apply(
             TaskNext::Again => tally.again += 1,
             TaskNext::Ends(state) => {
                 tally.settled += 1;
-                write_back(dialect, on, job, ending, state, now).await?;
+                outcomes.extend(outcome(ending, state));
                 events.push(completed(job, &about, ending, state));
             }
         }
     }
+    backlog::write_back(dialect, on, job, &outcomes, now).await?;
     sums.write(dialect, on, job).await?;
     event::insert(dialect, on, job, &events, now).await?;
     Ok(tally)
@@ -203,7 +205,7 @@ async fn end_unsent(
     now: Time,
 ) -> Result<(), StoreError> {
     let about = About::of(dialect, on, job).await?;
-    let (mut sums, mut events) = (Sums::default(), Vec::new());
+    let (mut sums, mut outcomes, mut events) = (Sums::default(), Vec::new(), Vec::new());
     for (task, message) in tasks {
         let text = "UPDATE batch_job_tasks SET status = $2, error_class = $3, error_message = $4, updated_at = $5 \
             WHERE id = $1 AND status = 'pending' RETURNING custom_id, task_id AS backlog_id, attempts";
@@ -224,9 +226,10 @@ async fn end_unsent(
         let next = TaskNext::Ends(end.state);
         let ending = Ending { live, state: AttemptState::Superseded, next, detail };
         sums.outcome(end.state);
-        write_back(dialect, on, job, &ending, end.state, now).await?;
+        outcomes.extend(outcome(&ending, end.state));
         events.push(completed(job, &about, &ending, end.state));
     }
+    backlog::write_back(dialect, on, job, &outcomes, now).await?;
     sums.write(dialect, on, job).await?;
     event::insert(dialect, on, job, &events, now).await
 }
@@ -321,23 +324,16 @@ async fn end_task(
     Ok(())
 }
 
-async fn write_back(
-    dialect: Dialect,
-    on: &DatabaseTransaction,
-    job: JobId,
-    ending: &Ending,
-    state: TaskState,
-    now: Time,
-) -> Result<(), StoreError> {
-    let Some(id) = &ending.live.backlog else { return Ok(()) };
+/// What the platform is told of the backlog task that this was, if it was one.
+fn outcome(ending: &Ending, state: TaskState) -> Option<Outcome> {
     let detail = &ending.detail;
-    let outcome = if state == TaskState::Succeeded {
-        Ok(detail.answer.as_ref().and_then(|(_, result)| result.as_deref()))
+    let said = if state == TaskState::Succeeded {
+        Ok(detail.answer.as_ref().and_then(|(_, result)| result.clone()))
     } else {
         let class = detail.class.map(ErrorClass::label);
         Err(json!({ "outcome": state, "class": class, "message": detail.message }).to_string())
     };
-    backlog::write_back(dialect, on, job, id, outcome, now).await
+    Some(Outcome { id: ending.live.backlog.clone()?, said })
 }
 
 fn completed(job: JobId, about: &About, ending: &Ending, state: TaskState) -> Event {

@@ -21,10 +21,10 @@ pub enum StoreError {
     #[error(transparent)]
     Schema(#[from] migrations::SchemaError),
     /// The platform's table of tasks can't be worked with.
-    #[error("the table tasks lacks {missing}")]
+    #[error("the table tasks {wrong}")]
     Tasks {
-        /// The columns, with commas.
-        missing: String,
+        /// What is wrong with it.
+        wrong: String,
     },
     /// The database refused a statement, or went away.
     #[error("database failed in {what}")]

@@ -8,7 +8,7 @@ use domain::Clock;
 use futures_util::future::BoxFuture;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
-use crate::backlog;
+use crate::backlog::Table;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
 use crate::sql::{Sql, failed, injected};
@@ -49,14 +49,14 @@ impl Store {
     /// Opens the database.
     ///
     /// # Errors
-    /// A database that can't be reached, whose schema isn't this build's, or whose table `tasks` lacks columns.
+    /// A database that can't be reached, whose schema isn't this build's, or whose table `tasks` can't be worked with.
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let connection = Database::connect(connect_options(&options.url))
             .await
             .map_err(|source| StoreError::Open { address: without_password(&options.url), source })?;
         let dialect = Dialect::of(connection.get_database_backend());
-        // Before the schema, which builds on a table that is there.
-        backlog::check_table(dialect, &connection).await?;
+        // Before the schema: where the backlog can't be worked with, nothing is made beside it.
+        Table::find(dialect, &connection).await?;
         if options.migrate {
             migrations::up(&connection).await?;
         }

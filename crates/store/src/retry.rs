@@ -2,6 +2,7 @@
 
 use domain::{ErrorClass, JobId, TaskId, Time};
 
+use crate::dialect::Dialect;
 use crate::sql::Sql;
 use crate::{CHUNK, Store, StoreError};
 
@@ -56,9 +57,14 @@ pub struct KeptTask {
 }
 
 /// Ended badly; a task of the backlog only while the platform still has it down as failed by that job.
-const BADLY: &str = "t.status IN ('failed', 'expired', 'missing') \
-    AND ($1 = '' OR t.error_class = $1) AND t.updated_at <= $2 \
-    AND (t.task_id IS NULL OR (b.status = 'failed' AND b.batch_job_id = t.batch_job_id))";
+fn badly(dialect: Dialect) -> String {
+    format!(
+        "t.status IN ('failed', 'expired', 'missing') AND ($1 = '' OR t.error_class = $1) AND t.updated_at <= $2 \
+         AND (t.task_id IS NULL OR (b.status = 'failed' AND {} = {}))",
+        dialect.id_text("b.batch_job_id"),
+        dialect.id_text("t.batch_job_id"),
+    )
+}
 
 /// Of all jobs: what no later job has taken up, whatever became of it there.
 const ANYWHERE: &str = "j.provider = $3 AND ($4 = '' OR j.processor = $4) AND ($5 = '' OR j.model = $5) \
@@ -73,7 +79,8 @@ impl Store {
     pub async fn retry_tasks(&self, job: JobId, filter: RetryFilter) -> Result<Vec<TaskId>, StoreError> {
         let text = format!(
             "SELECT t.id FROM batch_job_tasks t LEFT JOIN tasks b ON b.id = t.task_id \
-             WHERE {BADLY} AND t.batch_job_id = $3 ORDER BY t.seq"
+             WHERE {} AND t.batch_job_id = $3 ORDER BY t.seq",
+            badly(self.dialect)
         );
         let rows = self.badly("retry_tasks", text, filter).id(job.0).all(&self.connection).await?;
         rows.iter().map(|row| row.id("id").map(TaskId)).collect()
@@ -90,7 +97,7 @@ impl Store {
     ) -> Result<Vec<RetryGroup>, StoreError> {
         let text = format!(
             "SELECT j.processor, j.model, count(*) AS n {} GROUP BY j.processor, j.model ORDER BY n DESC, j.processor, j.model",
-            anywhere()
+            anywhere(self.dialect)
         );
         let rows = self.scoped("retry_groups", text, scope, filter).all(&self.connection).await?;
         rows.iter()
@@ -113,7 +120,7 @@ impl Store {
     ) -> Result<Vec<(TaskId, JobId)>, StoreError> {
         let text = format!(
             "SELECT t.id, t.batch_job_id {} ORDER BY t.created_at, t.batch_job_id, t.seq LIMIT $6",
-            anywhere()
+            anywhere(self.dialect)
         );
         let rows =
             self.scoped("retry_anywhere", text, scope, filter).int(limit).all(&self.connection).await?;
@@ -156,9 +163,10 @@ impl Store {
     }
 }
 
-fn anywhere() -> String {
+fn anywhere(dialect: Dialect) -> String {
     format!(
         "FROM batch_job_tasks t JOIN batch_jobs j ON j.id = t.batch_job_id LEFT JOIN tasks b ON b.id = t.task_id \
-         WHERE {BADLY} AND {ANYWHERE}"
+         WHERE {} AND {ANYWHERE}",
+        badly(dialect)
     )
 }

@@ -2,6 +2,8 @@
 //!
 //! Statuses that are not `pending`, `batched`, `completed` or `failed` are the platform's own and never touched.
 
+mod table;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crash::Step;
@@ -11,36 +13,10 @@ use sea_orm::{DatabaseTransaction, Value};
 
 use crate::dialect::Dialect;
 use crate::error::PENDING_TASK;
-use crate::sql::{On, Sql};
+use crate::sql::{Row, Sql};
 use crate::{CHUNK, Store, StoreError};
 
-/// What a table `tasks` must have; docs/integration.md says what each means. More may be there.
-const COLUMNS: [&str; 11] = [
-    "id",
-    "repo",
-    "agent_type",
-    "status",
-    "priority",
-    "payload",
-    "batch_job_id",
-    "result",
-    "error",
-    "created_at",
-    "updated_at",
-];
-
-/// Refuses a table `tasks` of the platform's that lacks what we read and write. Where there is none, the
-/// schema makes it.
-pub(crate) async fn check_table(dialect: Dialect, on: &impl On) -> Result<(), StoreError> {
-    let rows = Sql::new(dialect, "columns of tasks", dialect.columns()).text("tasks").all(on).await?;
-    let found = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
-    let missing: Vec<_> =
-        COLUMNS.into_iter().filter(|column| !found.iter().any(|name| name == column)).collect();
-    if found.is_empty() || missing.is_empty() {
-        return Ok(());
-    }
-    Err(StoreError::Tasks { missing: missing.join(", ") })
-}
+pub(crate) use table::Table;
 
 /// A unit of work of the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,9 +80,6 @@ impl Backlog {
 
 /// The order in which tasks are taken.
 const ORDER: &str = "priority DESC, created_at, id";
-/// Behind a place in that order, where one is given.
-const BEHIND: &str =
-    "($2 = 0 OR priority < $3 OR (priority = $3 AND (created_at > $4 OR (created_at = $4 AND id > $5))))";
 
 /// A task's place in the order in which tasks are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,23 +93,19 @@ impl Store {
     /// Adds tasks to the backlog; an id that is there already is left as it is. Answers how many are new.
     ///
     /// # Errors
-    /// A database that fails.
+    /// A database that fails; a view, whose rows are added where it reads them.
     pub async fn add_backlog(&self, tasks: Vec<BacklogTask>) -> Result<u64, StoreError> {
         let (dialect, now) = (self.dialect, self.clock.now());
         self.transaction(Step::AddBacklog, move |on| {
             async move {
+                let table = Table::find(dialect, on).await?;
+                if table.is_view {
+                    let wrong = "is a view: add tasks to what it reads".to_owned();
+                    return Err(StoreError::Tasks { wrong });
+                }
                 let mut added = 0;
                 for chunk in tasks.chunks(CHUNK) {
-                    let insert = "INSERT INTO tasks \
-                        (id, repo, agent_type, priority, payload, created_at, updated_at) VALUES ";
-                    added += Sql::new(dialect, "add_backlog", insert)
-                        .rows(chunk, |values, task| {
-                            values.text(&task.id).text_or_null(task.repo.as_deref()).text(&task.agent_type);
-                            values.int(task.priority).text(&task.payload).bind(now).bind(now);
-                        })
-                        .then(" ON CONFLICT (id) DO NOTHING")
-                        .run(on)
-                        .await?;
+                    added += table.insert(dialect, chunk, now).run(on).await?;
                 }
                 Ok(added)
             }
@@ -156,8 +125,11 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<(BacklogTask, Place)>, StoreError> {
         let text = format!(
-            "SELECT * FROM tasks WHERE {} AND {BEHIND} ORDER BY {ORDER} LIMIT $6",
-            backlog.among("$1")
+            "SELECT * FROM (SELECT {} FROM tasks WHERE {}) t WHERE $2 = 0 OR priority < $3 OR (priority = $3 \
+             AND (created_at > {behind} OR (created_at = {behind} AND id > $5))) ORDER BY {ORDER} LIMIT $6",
+            columns(self.dialect),
+            backlog.among("$1"),
+            behind = self.dialect.foreign_time("$4"),
         );
         let sql = self.sql("pending_backlog", text).text(backlog.repo()).int(i64::from(after.is_some()));
         let sql = match after {
@@ -188,8 +160,11 @@ impl Store {
         agent: &str,
         limit: u64,
     ) -> Result<Vec<BacklogTask>, StoreError> {
-        let text = "SELECT * FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
-            AND ($2 = '' OR agent_type = $2) ORDER BY priority DESC, created_at, id LIMIT $3";
+        let text = format!(
+            "SELECT {} FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
+             AND ($2 = '' OR agent_type = $2) ORDER BY {ORDER} LIMIT $3",
+            columns(self.dialect)
+        );
         let sql = self.sql("backlog_of", text).text(repo).text(agent).int(limit);
         sql.all(&self.connection).await?.iter().map(read).collect()
     }
@@ -206,13 +181,20 @@ impl Store {
         before: Time,
         limit: u64,
     ) -> Result<(Vec<(BacklogTask, Option<JobId>)>, u64), StoreError> {
-        const WHICH: &str = "FROM tasks WHERE status = 'failed' AND ($1 = '' OR repo = $1) \
-            AND ($2 = '' OR agent_type = $2) AND updated_at <= $3 AND NOT EXISTS (SELECT 1 FROM batch_job_tasks t \
-            WHERE t.task_id = tasks.id AND t.batch_job_id = tasks.batch_job_id AND t.status <> 'succeeded')";
+        let which = format!(
+            "FROM tasks WHERE status = 'failed' AND ($1 = '' OR repo = $1) \
+             AND ($2 = '' OR agent_type = $2) AND {} <= {} AND NOT EXISTS (SELECT 1 FROM batch_job_tasks t \
+             WHERE t.task_id = tasks.id AND {} = {} AND t.status <> 'succeeded')",
+            self.dialect.foreign_time("updated_at"),
+            self.dialect.foreign_time("$3"),
+            self.dialect.id_text("t.batch_job_id"),
+            self.dialect.id_text("tasks.batch_job_id"),
+        );
         let sql = |text: String| self.sql("failed_backlog", text).text(repo).text(agent).time(before);
-        let counted = sql(format!("SELECT count(*) AS n {WHICH}")).one(&self.connection).await?;
+        let counted = sql(format!("SELECT count(*) AS n {which}")).one(&self.connection).await?;
         let all = counted.map_or(Ok(0), |row| row.count("n"))?;
-        let rows = sql(format!("SELECT * {WHICH} ORDER BY {ORDER} LIMIT $4")).int(limit);
+        let columns = columns(self.dialect);
+        let rows = sql(format!("SELECT {columns} {which} ORDER BY {ORDER} LIMIT $4")).int(limit);
         let rows = rows.all(&self.connection).await?;
         let tasks = rows.iter().map(|row| Ok((read(row)?, row.id_or_null("batch_job_id")?.map(JobId))));
         Ok((tasks.collect::<Result<_, StoreError>>()?, all))
@@ -226,7 +208,8 @@ impl Store {
         let mut found = Vec::new();
         for chunk in ids.chunks(CHUNK) {
             let values = chunk.iter().map(|id| Value::from(id.clone()));
-            let sql = self.sql("backlog_by_id", "SELECT * FROM tasks WHERE id IN (").list(values).then(")");
+            let text = format!("SELECT {} FROM tasks WHERE id IN (", columns(self.dialect));
+            let sql = self.sql("backlog_by_id", text).list(values).then(")");
             for row in sql.all(&self.connection).await? {
                 found.push((read(&row)?, row.text("status")?));
             }
@@ -237,7 +220,19 @@ impl Store {
     }
 }
 
-fn read(row: &crate::sql::Row) -> Result<BacklogTask, StoreError> {
+/// What is read of a task, in types of ours whatever the platform's are. What must not be null and is fails
+/// its task alone, later: an empty payload is no issue, an empty agent no processor's name.
+fn columns(dialect: Dialect) -> String {
+    format!(
+        "CAST(id AS TEXT) AS id, CAST(repo AS TEXT) AS repo, coalesce(CAST(agent_type AS TEXT), '') AS agent_type, \
+         CAST(status AS TEXT) AS status, coalesce(CAST(priority AS BIGINT), 0) AS priority, \
+         coalesce(CAST(payload AS TEXT), '') AS payload, CAST(batch_job_id AS TEXT) AS batch_job_id, \
+         {} AS created_at",
+        dialect.foreign_time("created_at")
+    )
+}
+
+fn read(row: &Row) -> Result<BacklogTask, StoreError> {
     Ok(BacklogTask {
         id: row.text("id")?,
         repo: row.get("repo")?,
@@ -247,7 +242,7 @@ fn read(row: &crate::sql::Row) -> Result<BacklogTask, StoreError> {
     })
 }
 
-fn place(row: &crate::sql::Row) -> Result<Place, StoreError> {
+fn place(row: &Row) -> Result<Place, StoreError> {
     Ok(Place { priority: row.int("priority")?, created_at: row.get("created_at")?, id: row.text("id")? })
 }
 
@@ -265,14 +260,22 @@ pub(crate) async fn claim(
     }
     let mut got = HashSet::new();
     for (was, ids) in believed {
-        let update = "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 \
-            WHERE status = $3 AND ($3 = 'pending' OR batch_job_id IS NOT DISTINCT FROM $4) AND id IN (";
-        let (status, by) = match was {
-            Was::Pending => ("pending", None),
-            Was::Failed(by) => ("failed", by.map(|job| job.0)),
+        // Statuses are literals, so that a column of an enum takes them.
+        let (still, by) = match was {
+            Was::Pending => ("status = 'pending'".to_owned(), None),
+            Was::Failed(by) => {
+                let had = dialect.id_text("batch_job_id");
+                let had =
+                    format!("status = 'failed' AND {had} IS NOT DISTINCT FROM {}", dialect.id_text("$3"));
+                (had, by.map(|job| job.0))
+            }
         };
-        let sql = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now).text(status).id_or_null(by);
-        for row in sql.list(ids).then(") RETURNING id").all(on).await? {
+        let update = format!(
+            "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 WHERE {still} AND id IN ("
+        );
+        let sql = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now);
+        let sql = if matches!(was, Was::Failed(_)) { sql.id_or_null(by) } else { sql };
+        for row in sql.list(ids).then(") RETURNING CAST(id AS TEXT) AS id").all(on).await? {
             got.insert(row.text("id")?);
         }
     }
@@ -286,29 +289,28 @@ pub(crate) fn taken(claims: &[&Claim], claimed: &HashSet<String>) -> StoreError 
     StoreError::Taken { what: PENDING_TASK, id: lost.join(", ") }
 }
 
-/// Writes an outcome back. A task that isn't ours any more is left alone.
+/// The outcome of a backlog task.
+pub(crate) struct Outcome {
+    /// The task.
+    pub(crate) id: String,
+    /// JSON: the answer, if one was read; or what went wrong.
+    pub(crate) said: Result<Option<String>, String>,
+}
+
+/// Writes outcomes back. A task that isn't the job's any more is left alone.
 pub(crate) async fn write_back(
     dialect: Dialect,
     on: &DatabaseTransaction,
     job: JobId,
-    id: &str,
-    outcome: Result<Option<&str>, String>,
+    outcomes: &[Outcome],
     now: Time,
 ) -> Result<(), StoreError> {
-    let update = "UPDATE tasks SET status = $3, result = $4, error = $5, updated_at = $6 \
-        WHERE id = $1 AND batch_job_id = $2 AND status = 'batched'";
-    let (status, result, error) = match &outcome {
-        Ok(result) => ("completed", *result, None),
-        Err(error) => ("failed", None, Some(error.as_str())),
-    };
-    Sql::new(dialect, "write_back", update)
-        .text(id)
-        .id(job.0)
-        .text(status)
-        .text_or_null(result)
-        .text_or_null(error)
-        .time(now)
-        .run(on)
-        .await?;
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let table = Table::find(dialect, on).await?;
+    for outcome in outcomes {
+        table.write_back(dialect, job, outcome, now).run(on).await?;
+    }
     Ok(())
 }
