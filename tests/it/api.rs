@@ -79,6 +79,40 @@ fn a_wish_from_elsewhere_is_carried_out_by_whoever_runs_the_stages() {
 }
 
 #[test]
+fn files_and_schedules_from_elsewhere_are_the_servers() {
+    let (overnight, api) = server();
+    let other = elsewhere(&api, "");
+    let files = testkit::sample_issues();
+    let submit = ["batch", "submit", "product-labeling", "--json", "--files", &files];
+    let weighed = other.run(&[&submit[..], &["--dry-run"]].concat()).exits(0).json();
+    assert_eq!(weighed["records"], 36);
+    let up = Up::of(&overnight, &["up"]);
+    let job = other.run(&[&submit[..], &["--wait"]].concat()).exits(0).json();
+    assert_eq!(job["tasks"]["succeeded"], 36);
+    let again = other.run(&submit).exits(0).json();
+    assert_eq!((&again["job_id"], &again["answered"][0]["count"]), (&Value::Null, &36.into()));
+    // A file that can't be used is found here, and nothing is sent.
+    std::fs::write(other.folder().join("bad.json"), "{}").unwrap();
+    let bad = other.folder().join("bad.json").display().to_string();
+    let refused = other.run(&["batch", "submit", "planner", "--files", &files, &bad]).exits(2);
+    assert!(refused.stderr.contains("bad.json"), "{}", refused.stderr);
+    let left_out = ["batch", "submit", "planner", "--skip-invalid", "--files", &files, &bad];
+    let _ = other.run(&left_out).exits(6);
+    let added = other.run(&["schedule", "add", "--repo", "harbor/api", "--max-tasks", "3"]).exits(0).stdout;
+    assert!(added.starts_with("repo:harbor/api takes at most 3 tasks of harbor/api, next 20"), "{added}");
+    let there =
+        overnight.database().texts("SELECT repo || ' ' || priority FROM schedules WHERE repo IS NOT NULL");
+    assert_eq!(there, ["harbor/api high"]);
+    // What works on the database is not done here in silence.
+    for command in [&["schedule", "list"][..], &["load", &files], &["events", "tail"]] {
+        let refused = other.run(command).exits(2);
+        assert!(refused.stderr.contains("with OVERNIGHT_URL unset"), "{command:?}: {}", refused.stderr);
+    }
+    assert!(!other.data_dir().exists());
+    assert_eq!((up.stop(), api.stop()), (Some(0), Some(0)));
+}
+
+#[test]
 fn a_stranger_is_told_what_is_missing() {
     let (overnight, api) = server();
     // While there is no token, whoever is on this machine comes in.

@@ -103,9 +103,11 @@ fn the_documentation_names_every_setting() {
 }
 
 #[test]
-fn the_example_configuration_is_sound() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/config.example.toml");
-    let _ = crate::overnight().run(&["--config", example, "config", "check"]).exits(0);
+fn the_example_configurations_are_sound() {
+    for example in ["config.example.toml", "fleet.example.toml"] {
+        let example = format!("{}/../../deploy/{example}", env!("CARGO_MANIFEST_DIR"));
+        let _ = crate::overnight().run(&["--config", &example, "config", "check"]).exits(0);
+    }
 }
 
 #[test]

@@ -86,9 +86,9 @@ pub(crate) struct AddArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum JobPriority {
     /// Before the others
+    #[default]
     High,
     /// As evaluations and embeddings
-    #[default]
     Medium,
     /// After the others
     Low,

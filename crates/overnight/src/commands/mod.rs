@@ -41,11 +41,18 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
         Command::Serve { role } => serve::run(config, role, output).await,
         Command::Migrate => migrate::run(config, output).await,
         Command::Topology { command } => topology::run(config, &command, output).await,
-        Command::Load(arguments) => load::run(config, &arguments, output).await,
+        Command::Load(arguments) => {
+            here(config, "load")?;
+            load::run(config, &arguments, output).await
+        }
         Command::Batch { command } => batch(config, command, output).await,
-        Command::Schedule { command } => schedule::run(config, command, output).await,
+        Command::Schedule { command } => match Server::of(config)? {
+            Some(server) => remote::schedule(&server, command, output).await,
+            None => schedule::run(config, command, output).await,
+        },
         Command::Processor { command } => processors::run(config, &command, output),
         Command::Events { command: EventsCommand::Tail { job, follow } } => {
+            here(config, "events tail")?;
             events::run(config, job.as_deref(), follow, output).await
         }
         Command::Instance { command } => instance::run(config, &command, output).await,
@@ -57,6 +64,11 @@ pub(crate) async fn run(command: Command, config: Config, output: &Output) -> Re
         // Done before the configuration was read.
         Command::Config { .. } | Command::Completions { .. } => Ok(Exit::Success),
     }
+}
+
+/// Refuses a command that works on the database where a server is named.
+fn here(config: &Config, command: &str) -> Result<(), Trouble> {
+    if config.server_url.is_some() { Err(remote::only_there(command)) } else { Ok(()) }
 }
 
 async fn batch(config: &Config, command: BatchCommand, output: &Output) -> Result<Exit, Trouble> {

@@ -1,23 +1,27 @@
-//! `overnight batch …` where OVERNIGHT_URL names a server: the same commands, done there.
+//! Commands where OVERNIGHT_URL names a server: the same ones, done there.
+
+mod schedule;
+mod wish;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api_types::{Cancelled, CreateJob, Created, Job, JobList, ListJobs, ReadResults, Weighed};
+use api_types::{Cancelled, Job, JobList, ListJobs, ReadResults};
 use chrono::TimeDelta;
 use domain::JobOutcome;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cli::{BatchCommand, CollectArgs, CollectFormat, RetryArgs, SubmitArgs};
+use crate::cli::{BatchCommand, CollectArgs, CollectFormat};
 use crate::commands::details::batches;
-use crate::commands::{retry, submit};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, count, table};
 use crate::server::Server;
+
+pub(crate) use schedule::schedule;
 
 /// How often a job is looked at that is waited for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,8 +35,8 @@ pub(crate) async fn batch(
     output: &Output,
 ) -> Result<Exit, Trouble> {
     match command {
-        BatchCommand::Submit(arguments) => ask(server, &arguments, output).await,
-        BatchCommand::Retry(arguments) => ask_again(server, &arguments, output).await,
+        BatchCommand::Submit(arguments) => wish::submit(server, &arguments, output).await,
+        BatchCommand::Retry(arguments) => wish::retry(server, &arguments, output).await,
         BatchCommand::Status { job, exit_status } => {
             let job = one(server, &job).await?;
             show(&job, output)?;
@@ -57,63 +61,18 @@ pub(crate) async fn batch(
             Ok(Exit::Success)
         }
         BatchCommand::Collect(arguments) => collect(server, &arguments, output).await,
-        BatchCommand::Resolve(_) => Err(Trouble::usage("parked batches are resolved where the server runs")
-            .fix("run overnight batch resolve there, with OVERNIGHT_URL unset")),
+        BatchCommand::Resolve(_) => Err(only_there("batch resolve")),
     }
+}
+
+/// The refusal of what a server can't be asked for.
+pub(crate) fn only_there(command: &str) -> Trouble {
+    Trouble::usage(format!("overnight {command} works on the database, and no server is asked for it"))
+        .fix("run it where the database can be reached, with OVERNIGHT_URL unset")
 }
 
 async fn one(server: &Server, job: &str) -> Result<Job, Trouble> {
     server.get(&format!("/api/batch/{job}"), &()).await
-}
-
-async fn ask(server: &Server, arguments: &SubmitArgs, output: &Output) -> Result<Exit, Trouble> {
-    submit::not_a_retry(&arguments.kind)?;
-    if !arguments.files.is_empty() {
-        return Err(Trouble::usage("a server is sent no files of this machine")
-            .fix("name backlog tasks with --task-ids, or unset OVERNIGHT_URL"));
-    }
-    let wish = CreateJob {
-        kind: Some(arguments.kind.clone()),
-        processor: Some(arguments.processor.clone()),
-        model: arguments.model.clone(),
-        task_ids: Some(arguments.task_ids.clone()),
-        tonight: arguments.tonight,
-        again: arguments.again,
-        dry_run: arguments.dry_run,
-        ..CreateJob::default()
-    };
-    create(server, &wish, arguments.wait, output).await
-}
-
-async fn ask_again(server: &Server, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
-    create(server, &retry::asked(arguments), arguments.wait, output).await
-}
-
-async fn create(server: &Server, wish: &CreateJob, wait_for: bool, output: &Output) -> Result<Exit, Trouble> {
-    const PATH: &str = "/api/batch/create";
-    if wish.dry_run {
-        let weighed: Weighed = server.post(PATH, Some(wish)).await?;
-        let (records, model) = (count(weighed.records), weighed.model.clone());
-        output.result(&document(&weighed)?, || {
-            format!("{records} to submit, model {model}\nNothing was stored or sent.")
-        });
-        return Ok(Exit::Success);
-    }
-    let created: Created = server.post(PATH, Some(wish)).await?;
-    let Some(id) = created.job_id.clone() else {
-        output.result(&document(&created)?, || {
-            "nothing to submit: all of it is answered or on its way".to_owned()
-        });
-        return Ok(Exit::Success);
-    };
-    if wait_for {
-        return wait(server, &id, WAIT, output).await;
-    }
-    let tasks = count(created.submitted);
-    output.result(&document(&created)?, || {
-        format!("job {id} accepted: {tasks} tasks\n  follow   overnight batch wait {id}")
-    });
-    Ok(Exit::Success)
 }
 
 /// As long as `wait` does where nobody says how long.
