@@ -33,7 +33,7 @@ soak: build ## nights in a row with seeded havoc; MINUTES=n SEED=s plays one aga
 	SOAK=$(or $(MINUTES),10) target/debug/chaos target/debug/overnight
 
 fuzz: ## inputs that nobody wrote, for SECONDS (60) at each target; SEED=n brings the same ones back
-	seed=$(or $(SEED),$$RANDOM); echo "SEED=$$seed"; FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$$seed cargo test --locked --lib --bins -p pipeline -p gateway -p processor -p overnight any_ -- --nocapture
+	seed=$(or $(SEED),$$RANDOM); echo "SEED=$$seed"; FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$$seed cargo test --locked --lib --bins -p pipeline -p gateway -p processor -p api -p overnight any_ -- --nocapture
 
 services: ## find or start PostgreSQL and RabbitMQ, and print where they are
 	@deploy/services.sh

@@ -22,7 +22,7 @@ impl Up {
     }
 
     /// Asks it to stop; answers its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = self.process.id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.process.wait().unwrap().code()

@@ -25,6 +25,7 @@ mod platform;
 mod probe;
 mod shape;
 mod trace;
+mod webhook;
 
 /// The binary under test, on a folder of its own.
 fn overnight() -> testkit::Overnight {

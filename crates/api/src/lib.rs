@@ -12,6 +12,7 @@ mod create;
 mod find;
 mod form;
 mod gate;
+mod hook;
 mod job;
 mod list;
 mod probe;
@@ -23,6 +24,7 @@ mod server;
 mod status;
 
 pub use batch::job_with_batches;
+pub use hook::{HookSecret, NoHookSecret};
 pub use job::{job, shown as job_shown};
 pub use result::{cells, columns, document};
 pub use server::{Api, Check, router};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use reception::House;
 use store::Store;
 use web::{Bounds, Door, Role, with_manners};
 
+use crate::hook::{self, HookSecret};
 use crate::{cancel, create, gate, list, probe, results, schedule, status};
 
 /// What a request may cost. A job of ten thousand records comes in one body.
@@ -48,6 +50,8 @@ pub struct Api {
     pub look_again: Duration,
     /// Tasks that one night of a schedule takes, where nobody says how many.
     pub night_tasks: u64,
+    /// What the provider signs its webhooks with; none: it sends none.
+    pub hook_secret: Option<HookSecret>,
     /// What else must be there for the process to be ready.
     pub checks: Vec<Check>,
     /// The version of the process.
@@ -73,6 +77,8 @@ pub fn router(api: Api) -> Router {
         .merge(demanding(Role::Viewer, reading))
         .merge(demanding(Role::Operator, writing))
         .merge(demanding(Role::Admin, ruling))
+        // Its own signature opens it.
+        .route("/hooks/openai", post(hook::openai).layer(DefaultBodyLimit::max(hook::MOST_BYTES)))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(probe::ready))
         .with_state(Arc::clone(&api));

@@ -293,6 +293,18 @@ impl Store {
     pub async fn nudge(&self, entity: Uuid) -> Result<bool, StoreError> {
         Ok(nudge(self.dialect, entity, None).commits(Step::Nudge).run(&self.connection).await? > 0)
     }
+
+    /// Makes the next look at the batch of this id at the provider due now; answers whether one was to come.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn nudge_poll(&self, provider_id: &str) -> Result<bool, StoreError> {
+        let text = "SELECT id FROM batches WHERE provider_id = $1";
+        let row = self.sql("nudge_poll", text).text(provider_id).one(&self.connection).await?;
+        let Some(row) = row else { return Ok(false) };
+        let nudge = nudge(self.dialect, row.id("id")?, Some(Lane::Poll));
+        Ok(nudge.commits(Step::Nudge).run(&self.connection).await? > 0)
+    }
 }
 
 /// The job's place in a trace; every job has one.

@@ -74,6 +74,7 @@ impl World {
             door: Door::Loopback,
             look_again: Duration::from_secs(7),
             night_tasks: 1_000,
+            hook_secret: None,
             checks: Vec::<Check>::new(),
             version: "0.0.0",
         };

@@ -42,6 +42,7 @@ impl Serving {
             door,
             look_again: config.poll_interval,
             night_tasks: config.overnight_max_tasks,
+            hook_secret: config.hook_secret.clone(),
             checks: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use api::HookSecret;
 use chrono_tz::Tz;
 use domain::{Clock, Limits, PriceFile, PriceTable, SettleWindow, UnknownCreate};
 use openai::ApiKey;
@@ -72,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) sim: gateway::SimConfig,
     pub(crate) openai_url: Url,
     openai_key: Option<ApiKey>,
+    pub(crate) hook_secret: Option<HookSecret>,
     pub(crate) openai_org: Option<String>,
     pub(crate) openai_project: Option<String>,
     pub(crate) log_filter: String,
@@ -234,6 +236,7 @@ impl Reader<'_> {
         let sim = self.parsed_or(name::OVERNIGHT_SIM, gateway::SimConfig::default());
         let openai_url = self.parsed(name::OPENAI_BASE_URL);
         let openai_key = self.openai_key(simulated);
+        let hook_secret = self.optional(name::OPENAI_WEBHOOK_SECRET);
         let log_filter = self.text(name::LOG_LEVEL);
         let log_format = self.log_format();
         let collector = self.collector();
@@ -275,6 +278,7 @@ impl Reader<'_> {
             sim: sim?,
             openai_url: openai_url?,
             openai_key: openai_key?,
+            hook_secret: hook_secret?,
             openai_org: self.text(name::OPENAI_ORG_ID),
             openai_project: self.text(name::OPENAI_PROJECT_ID),
             log_filter: log_filter?,

@@ -84,6 +84,8 @@ settings! {
     GATEWAY_API_KEY, "gateway.api_key", "", secret "bearer token that the gateway demands; needed beyond loopback";
     OVERNIGHT_SIM, "gateway.sim", "", "faults and latency of the simulated model, such as server_error=0.05,latency_ms=20";
     OPENAI_API_KEY, "openai.api_key", "", secret "needed with the provider openai";
+    OPENAI_WEBHOOK_SECRET, "openai.webhook_secret", "", secret
+        "what OpenAI signs its webhooks with, whsec_…; unset: /hooks/openai takes none";
     OPENAI_BASE_URL, "openai.base_url", "https://api.openai.com/v1", "a compatible server instead of OpenAI";
     OPENAI_ORG_ID, "openai.org_id", "", "sent as OpenAI-Organization";
     OPENAI_PROJECT_ID, "openai.project_id", "", "sent as OpenAI-Project";
