@@ -8,6 +8,7 @@
 
 pub mod books;
 pub mod evidence;
+pub mod ground;
 pub mod laptop;
 pub mod matrix;
 pub mod oracle;

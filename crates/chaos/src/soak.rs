@@ -23,7 +23,7 @@ pub fn soak(site: &Site, minutes: u64, seed: u64) -> Outcome {
     let mut random = Random(seed);
     // Havoc makes processes look anew; a lie makes tasks go out again.
     (troop.expected.spare_looks, troop.expected.attempts) = (40, 3);
-    troop.muster();
+    troop.muster(None);
     let mut night = 0;
     while Instant::now() < deadline {
         if night > 0 {

@@ -17,6 +17,9 @@ use crate::site::{AGENTS, Site, TASKS, write_records};
 
 /// Longest a night may take when nobody disturbs it any more.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest until all events have left: each role may die in turn as the one that publishes, and is missed for as long
+/// as it had that to itself, 15 s, until the next one looks.
+const PUBLISHED: Duration = Duration::from_secs(75);
 /// How often what is left is asked for.
 const LOOK: Duration = Duration::from_millis(100);
 /// The roles of a troop.
@@ -77,10 +80,11 @@ impl Troop {
         }
     }
 
-    /// Starts one process of each role.
-    pub fn muster(&mut self) {
+    /// Starts one process of each role, with a crash point armed in all of them where one is named.
+    pub fn muster(&mut self, wish: Option<&str>) {
+        let armed = wish.map(|wish| ("OVERNIGHT_CRASH", wish));
         for role in ROLES {
-            self.start(role, role, &[]);
+            self.start(role, role, armed.as_slice());
         }
     }
 
@@ -139,11 +143,16 @@ impl Troop {
 
     /// The same, for so long at most.
     pub fn wait_for(&mut self, patience: Duration) -> Waited {
+        self.wait_until(patience, LEFT)
+    }
+
+    /// Waits until a query answers 0, and starts again what goes.
+    pub fn wait_until(&mut self, patience: Duration, left: &str) -> Waited {
         let deadline = Instant::now() + patience;
         // The wish must have become a run, or nothing is left because nothing has begun.
         loop {
             self.tend();
-            if self.fleet.number(LEFT) == 0 {
+            if self.fleet.number(left) == 0 {
                 return Waited::Done;
             }
             if Instant::now() > deadline {
@@ -205,7 +214,13 @@ impl Troop {
     #[must_use]
     pub fn finish(mut self) -> Outcome {
         let _ = self.wait();
-        let published = Instant::now() + Duration::from_secs(20);
+        self.judge()
+    }
+
+    /// Waits until all events have left, stops the troop, and asks the oracle.
+    #[must_use]
+    pub fn judge(mut self) -> Outcome {
+        let published = Instant::now() + PUBLISHED;
         while self.fleet.number("SELECT count(*) FROM events WHERE published_at IS NULL") > 0
             && Instant::now() < published
         {
@@ -215,10 +230,6 @@ impl Troop {
         for name in self.fleet.names() {
             self.stop(&name);
         }
-        self.judge()
-    }
-
-    fn judge(mut self) -> Outcome {
         self.listen();
         let dead = self.fleet.take_dead_letters().into_iter();
         let dead = dead.map(|letter| Dead { body: letter.body, reason: letter.reason });

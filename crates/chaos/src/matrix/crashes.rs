@@ -117,7 +117,7 @@ pub fn any_of(site: &Site, seed: u64) -> Outcome {
     let mut troop = Troop::evening(site);
     troop.expected.spare_looks = usize::try_from(KILLS).unwrap_or_default() * 2;
     let mut random = Random(seed);
-    troop.muster();
+    troop.muster(None);
     troop.strike();
     for _ in 0..KILLS * 2 {
         std::thread::sleep(Duration::from_millis(20 + random.below(900)));

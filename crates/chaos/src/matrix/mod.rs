@@ -4,8 +4,10 @@ pub mod crashes;
 pub mod lies;
 pub mod outages;
 pub mod passes;
+pub mod promises;
 pub mod signals;
 
+use crate::ground::Pair;
 use crate::scenario::Scenario;
 use crate::site::Site;
 
@@ -13,7 +15,8 @@ use crate::site::Site;
 #[must_use]
 pub fn laptop(site: &Site) -> Vec<Scenario> {
     let passes = passes::laptop(site);
-    [crashes::laptop(&passes), lies::laptop(), signals::laptop(&passes), outages::laptop()]
+    let promises = promises::on(Pair::Sqlite);
+    [promises, crashes::laptop(&passes), lies::laptop(), signals::laptop(&passes), outages::laptop()]
         .into_iter()
         .flatten()
         .collect()
@@ -23,5 +26,9 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
 #[must_use]
 pub fn troop(site: &Site) -> Vec<Scenario> {
     let passes = passes::troop(site);
-    [crashes::troop(&passes), signals::troop(&passes), outages::troop()].into_iter().flatten().collect()
+    let promises = promises::on(Pair::Fleet);
+    [promises, crashes::troop(&passes), lies::troop(), signals::troop(&passes), outages::troop()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -137,7 +137,7 @@ fn broker(site: &Site, wiped: bool) -> Outcome {
     let mut broker = Broker::start();
     let mut troop = Troop::at(site, broker.url(), site.server().database());
     troop.expected.spare_looks = 8;
-    troop.muster();
+    troop.muster(None);
     troop.strike();
     until_some_are_open(&mut troop);
     if wiped {
@@ -160,7 +160,7 @@ fn told(site: &Site, commands: &[&[&str]]) -> Outcome {
     let broker = Broker::start();
     let mut troop = Troop::at(site, broker.url(), site.server().database());
     troop.expected.spare_looks = 8;
-    troop.muster();
+    troop.muster(None);
     troop.strike();
     until_some_are_open(&mut troop);
     for command in commands {
@@ -206,7 +206,7 @@ fn read_only(site: &Site) -> Outcome {
 /// The night has begun, and some of it is at the provider.
 fn at_work(troop: &mut Troop) {
     troop.expected.spare_looks = 8;
-    troop.muster();
+    troop.muster(None);
     troop.strike();
     until_some_are_open(troop);
 }
@@ -215,7 +215,7 @@ fn at_work(troop: &mut Troop) {
 fn two_of_everything(site: &Site) -> Outcome {
     let mut troop = Troop::evening(site);
     troop.expected.spare_looks = 8;
-    troop.muster();
+    troop.muster(None);
     for role in ROLES {
         troop.start(&format!("{role}-2"), role, &[]);
     }
@@ -229,7 +229,7 @@ fn two_of_everything(site: &Site) -> Outcome {
 
 fn poison(site: &Site) -> Outcome {
     let mut troop = Troop::evening(site);
-    troop.muster();
+    troop.muster(None);
     let poison = [
         b"not json".to_vec(),
         vec![0xff; 1 << 16],

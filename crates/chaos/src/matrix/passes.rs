@@ -2,10 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
+
+use testkit::Overnight;
 
 use crate::laptop::Laptop;
 use crate::site::Site;
 use crate::troop::{ROLES, Troop};
+
+/// Longest until a schedule is on record.
+const EVENING: Duration = Duration::from_secs(30);
+/// 0 once it is.
+const UNWRITTEN: &str = "SELECT 1 - count(*) FROM schedules WHERE next_at IS NOT NULL";
 
 /// Wishes such as `provider.create.after:2`, by who can be given them.
 pub type Passes = BTreeMap<&'static str, Vec<String>>;
@@ -64,19 +72,33 @@ impl Night {
         if self == Self::ByHand {
             return laptop.start_schedule_run(wish);
         }
-        laptop.home.set("BATCH_AUTO_OVERNIGHT", "true");
-        laptop.home.set("BATCH_CATCHUP_MINUTES", "100000");
+        by_clock(&mut laptop.home);
         // The evening: the schedule is put on record, and its night is still to come.
         laptop.up(None);
-        let _ = laptop.wait_until(
-            None,
-            std::time::Duration::from_secs(30),
-            "SELECT count(*) = 0 FROM schedules WHERE next_at IS NOT NULL",
-        );
+        let _ = laptop.wait_until(None, EVENING, UNWRITTEN);
         laptop.stop();
         laptop.home.set("OVERNIGHT_CLOCK_OFFSET", "+25h");
         laptop.up(wish);
     }
+
+    /// The same in a troop, where each process is armed.
+    pub fn begin_in(self, troop: &mut Troop, wish: Option<&str>) {
+        if self == Self::ByHand {
+            troop.muster(wish);
+            return troop.strike();
+        }
+        by_clock(&mut troop.fleet.home);
+        troop.start("scheduler", "scheduler", &[]);
+        let _ = troop.wait_until(EVENING, UNWRITTEN);
+        troop.stop("scheduler");
+        troop.fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+25h");
+        troop.muster(wish);
+    }
+}
+
+fn by_clock(home: &mut Overnight) {
+    home.set("BATCH_AUTO_OVERNIGHT", "true");
+    home.set("BATCH_CATCHUP_MINUTES", "100000");
 }
 
 fn read(log: &Path) -> Vec<String> {

@@ -10,9 +10,10 @@ use crash::Point;
 use liar::{Rule, Settings};
 
 use crate::evidence::Expected;
-use crate::laptop::{Laptop, UNPARKED, Waited};
+use crate::ground::{Ground, Pair};
+use crate::laptop::{LEFT, UNPARKED, Waited};
+use crate::matrix::passes::Night;
 use crate::scenario::{Outcome, Scenario};
-use crate::site::Site;
 
 /// How long a lie is kept up that the product waits out.
 const KEPT_UP: Duration = Duration::from_secs(3);
@@ -96,50 +97,65 @@ pub fn laptop() -> Vec<Scenario> {
             };
             let group = if point.is_some() { "lie and crash point, sqlite" } else { "lie, sqlite" };
             let lie = lie.clone();
-            all.push(Scenario::new(group, name, move |site| run(site, &lie, point.as_deref())));
+            all.push(Scenario::new(group, name, move |site| {
+                run(Pair::Sqlite.evening(site), &lie, point.as_deref())
+            }));
         }
     }
     all
 }
 
+/// In a troop: each by itself.
+#[must_use]
+pub fn troop() -> Vec<Scenario> {
+    let alone = |lie: Lie| {
+        Scenario::new("lie, postgres and rabbitmq", lie.name, move |site| {
+            run(Pair::Fleet.evening(site), &lie, None)
+        })
+    };
+    lies().into_iter().map(alone).collect()
+}
+
+/// The lie of a name.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn named(name: &str) -> Lie {
+    lies().into_iter().find(|lie| lie.name == name).expect("a lie of this name")
+}
+
 /// A night with a lie, and with a kill where one is named.
 #[must_use]
-pub fn run(site: &Site, lie: &Lie, crash: Option<&str>) -> Outcome {
-    let mut laptop = Laptop::evening(site);
+pub fn run(mut ground: Ground, lie: &Lie, crash: Option<&str>) -> Outcome {
     for (name, value) in &lie.environment {
-        laptop.home.set(name, value);
+        ground.home().set(name, value);
     }
-    laptop.liar.set(&lie.settings);
-    lie.rules.iter().for_each(|rule| laptop.liar.tell(rule.clone()));
-    laptop.expected.spare_looks = 3;
-    (lie.expect)(&mut laptop.expected);
+    ground.liar().set(&lie.settings);
+    lie.rules.iter().for_each(|rule| ground.liar().tell(rule.clone()));
+    ground.expected().spare_looks += 3;
+    (lie.expect)(ground.expected());
     let wish = crash.map(|point| format!("{point}:1"));
-    laptop.start_schedule_run(wish.as_deref());
+    ground.begin(Night::ByHand, wish.as_deref());
     if lie.parks {
-        if laptop.wait_until(wish.as_deref(), PARKED_WITHIN, UNPARKED) == Waited::Gone {
-            laptop.go_on(None);
-            let _ = laptop.wait_until(None, PARKED_WITHIN, UNPARKED);
-        }
-        return laptop.judge();
+        let _ = ground.wait_until(PARKED_WITHIN, UNPARKED);
+        return ground.judge();
     }
     if lie.heals {
         // A kill may come before the lie: then the next process hears it.
-        if laptop.wait_for(wish.as_deref(), KEPT_UP) == Waited::Gone {
-            laptop.go_on(None);
-            let _ = laptop.wait_for(None, KEPT_UP);
-        }
-        laptop.kill();
-        laptop.liar.forget_rules();
-        laptop.liar.set(&Settings::default());
-        laptop.go_on(None);
-        if laptop.wait_for(None, HEALED) == Waited::TooLong {
+        let _ = ground.wait_until(KEPT_UP, LEFT);
+        ground.kill();
+        ground.liar().forget_rules();
+        ground.liar().set(&Settings::default());
+        ground.go_on();
+        if ground.wait_until(HEALED, LEFT) == Waited::TooLong {
             // What was told late rests for minutes; a start says that it is mended.
-            laptop.kill();
+            ground.kill();
         }
-    } else if laptop.wait(wish.as_deref()) == Waited::TooLong {
-        return laptop.judge();
+    } else if ground.wait() == Waited::TooLong {
+        return ground.judge();
     }
-    laptop.finish()
+    ground.finish()
 }
 
 #[cfg(test)]

@@ -1,0 +1,139 @@
+//! The promises: one list of scenarios, which runs unchanged on both pairs of backends. It is the quick part of what is
+//! done to a fleet, for `make test`.
+
+use std::time::Duration;
+
+use liar::{Fate, LineFault, Op, Rule, Settings};
+
+use super::lies;
+use super::passes::Night;
+use crate::evidence::Finding;
+use crate::ground::{Ground, Pair};
+use crate::scenario::{Outcome, Scenario};
+use crate::site::{AGENTS, TASKS};
+
+/// Where a kill costs money or loses a message, if anything does: around the upload, the permission, the one create and
+/// its commit, the answers and their commit, and what is sent.
+const KILLS: [&str; 14] = [
+    "queue.send.after",
+    "store.claim.after",
+    "store.plan.after",
+    "provider.upload.after",
+    "store.intent.after",
+    "provider.create.before",
+    "provider.create.after",
+    "store.create.before",
+    "store.create.after",
+    "provider.download.after",
+    "store.settle_lines.after",
+    "store.collect.before",
+    "store.collect.after",
+    "store.settle.after",
+];
+/// The same where events leave, which they do where there is a broker.
+const KILLS_OF_EVENTS: [&str; 2] = ["queue.publish.before", "queue.publish.after"];
+/// Lies that cost money if they are believed, and ends that leave something to do.
+const LIES: [&str; 16] = [
+    "upload carried out, reply lost",
+    "upload lost",
+    "create carried out, reply lost",
+    "create lost",
+    "create carried out late, while it is looked for",
+    "create carried out long after its fence",
+    "create carried out, 500",
+    "create carried out, 429",
+    "creates are lost, and a person decides",
+    "new batches are in no list for two walks",
+    "statuses go backwards",
+    "expires before anything ran",
+    "expires with a part done",
+    "downloads are torn in a line",
+    "a line failed, and goes out again",
+    "a line is there twice",
+];
+/// Longest until all batches are at the provider.
+const OUT_WITHIN: Duration = Duration::from_secs(60);
+/// Batches that the provider keeps until it is told otherwise.
+const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
+
+/// All of them, on a pair of backends.
+#[must_use]
+pub fn on(pair: Pair) -> Vec<Scenario> {
+    let (group, kills) = match pair {
+        Pair::Sqlite => ("promise, sqlite", [].as_slice()),
+        Pair::Fleet => ("promise, postgres and rabbitmq", KILLS_OF_EVENTS.as_slice()),
+    };
+    let of = |name: &str, run: fn(Ground) -> Outcome| {
+        Scenario::new(group, name, move |site| run(pair.evening(site)))
+    };
+    let mut all = vec![
+        of("a night that a person begins", |ground| quiet(ground, Night::ByHand)),
+        of("a night that the clock begins", |ground| quiet(ground, Night::ByClock)),
+        of("a job is cancelled while its batches are out", cancel),
+        of("what was refused is tried again by a person", retry),
+    ];
+    // Those that take longest come first.
+    all.extend(kills.iter().chain(&KILLS).map(|&point| {
+        Scenario::new(group, format!("a kill at {point}"), move |site| kill(pair.evening(site), point))
+    }));
+    all.extend(LIES.iter().map(|&name| {
+        let lie = lies::named(name);
+        Scenario::new(group, name, move |site| lies::run(pair.evening(site), &lie, None))
+    }));
+    all
+}
+
+fn quiet(mut ground: Ground, night: Night) -> Outcome {
+    ground.begin(night, None);
+    ground.finish()
+}
+
+/// Every process that comes by dies there once. A point that nobody comes by has shown nothing.
+fn kill(mut ground: Ground, point: &str) -> Outcome {
+    ground.expected().spare_looks += 4;
+    ground.begin(Night::ByHand, Some(&format!("{point}:1")));
+    let _ = ground.wait();
+    let mut outcome = ground.finish();
+    if outcome.hit.is_empty() {
+        outcome.findings.push(Finding::new("I3", format!("no process came by {point}")));
+    }
+    outcome
+}
+
+/// One of the jobs is called off: its tasks end cancelled, and those of the others are answered.
+fn cancel(mut ground: Ground) -> Outcome {
+    ground.expected().all_succeed = false;
+    ground.expected().spare_looks += 2;
+    ground.liar().set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
+    ground.begin(Night::ByHand, None);
+    let _ = ground.wait_until(OUT_WITHIN, ALL_OUT);
+    let job = ground.texts("SELECT CAST(id AS TEXT) FROM batch_jobs ORDER BY id LIMIT 1").remove(0);
+    let _ = ground.say(&["batch", "cancel", &job]).exits(0);
+    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    let _ = ground.wait();
+    ends(&ground, "cancelled", TASKS);
+    ends(&ground, "succeeded", (AGENTS.len() - 1) * TASKS);
+    ground.finish()
+}
+
+/// A line that the provider refused stays so, until a person tries it again as a job of its own.
+fn retry(mut ground: Ground) -> Outcome {
+    ground.expected().all_succeed = false;
+    let fate = Fate { lines: vec![(1, LineFault::Http(400))], ..Fate::default() };
+    ground.liar().tell(Rule::of(Op::Create).fate(fate));
+    ground.begin(Night::ByHand, None);
+    let _ = ground.wait();
+    ends(&ground, "failed", 1);
+    let failed = "SELECT CAST(batch_job_id AS TEXT) FROM batch_job_tasks WHERE status = 'failed'";
+    let job = ground.texts(failed).remove(0);
+    let _ = ground.run(&["batch", "retry", &job]).exits(0);
+    ground.expected().tasks += 1;
+    let _ = ground.wait();
+    ends(&ground, "succeeded", AGENTS.len() * TASKS);
+    ground.finish()
+}
+
+fn ends(ground: &Ground, status: &str, tasks: usize) {
+    let ended = ground.number(&format!("SELECT count(*) FROM batch_job_tasks WHERE status = '{status}'"));
+    assert_eq!(usize::try_from(ended).ok(), Some(tasks), "tasks that are {status}");
+}
