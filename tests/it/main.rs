@@ -12,6 +12,7 @@ mod crash;
 mod events;
 mod faults;
 mod fleet;
+mod fleet_away;
 mod fleet_clock;
 mod fleet_night;
 mod inbox;

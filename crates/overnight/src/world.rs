@@ -349,14 +349,13 @@ pub(crate) async fn connect(
     name: &str,
     lanes: &[Lane],
     inbox: bool,
-    patience: Duration,
 ) -> Result<Queue, Trouble> {
     let options = queue::Options {
         name: format!("{} {name}", config.queue_prefix),
         prefix: config.queue_prefix.clone(),
         lanes: lanes.to_vec(),
         inbox,
-        connect_timeout: patience,
+        connect_timeout: config.boot,
         ..queue::Options::default()
     };
     Queue::connect(&config.queue_url, options).await.map_err(|error| broker_trouble(&error))

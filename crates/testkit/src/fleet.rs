@@ -1,9 +1,8 @@
 //! A fleet: roles as processes of their own, on a PostgreSQL database and broker names of the test's own.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
@@ -13,7 +12,7 @@ use tokio::runtime::Runtime;
 use crate::{Broker, Overnight, Postgres, Server, free_port, postgres_blocking};
 
 /// Where the broker is, if the environment doesn't say.
-const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
+pub const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
 /// The variable that says it.
 const VARIABLE: &str = "TEST_AMQP_URL";
 
@@ -88,16 +87,20 @@ impl Fleet {
     /// # Panics
     /// Where it doesn't come up.
     pub fn start(&mut self, name: &str, role: &str) -> Value {
-        let log = File::options().create(true).append(true).open(self.log_path(name)).expect("a log");
-        let mut command = self.home.command(&["serve", role, "--json"]);
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
+        self.start_unwatched(name, role, &[]);
+        self.comes_up(name)
+    }
+
+    /// Waits until a process that was started says that it is up; answers what it says of itself.
+    ///
+    /// # Panics
+    /// Where it doesn't come up.
+    pub fn comes_up(&mut self, name: &str) -> Value {
+        let process = self.processes.get_mut(name).expect("a process of this name");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
-        let up = serde_json::from_str(&line).unwrap_or_else(|error| {
-            panic!("{name} did not come up: {error}\n{}", self.log(name));
-        });
-        self.processes.insert(name.to_owned(), process);
-        up
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{name} did not come up: {error}\n{}", self.log(name)))
     }
 
     /// Kills a process as a power cut would.

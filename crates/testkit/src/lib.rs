@@ -29,7 +29,7 @@ use tempfile::TempDir;
 pub use broker::Broker;
 pub use collector::{Collector, Span};
 pub use database::Database;
-pub use fleet::Fleet;
+pub use fleet::{BROKER, Fleet};
 pub use letters::DeadLetter;
 pub use memory::{Peak, watch_memory};
 pub use postgres::{Postgres, postgres_blocking};

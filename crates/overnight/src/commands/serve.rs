@@ -3,9 +3,8 @@
 //! Any number of each role may run; what they share is the database, and the broker tells them what is due.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use backon::{ExponentialBuilder, Retryable as _};
 use domain::Lane;
 use pipeline::{Engine, chain};
 use serde_json::json;
@@ -24,8 +23,8 @@ use crate::exit::{Exit, Trouble};
 use crate::output::Output;
 use crate::world;
 
-/// How long a start waits for a database or a broker that isn't there yet.
-const BOOT: Duration = Duration::from_secs(60);
+/// Pauses of a start between two tries to open the database: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 /// How long a stop waits for what is in hand. What is not done by then, another process takes over once its
 /// lease has run out.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -122,7 +121,7 @@ async fn stages(
     output: &Output,
 ) -> Result<Stages, Trouble> {
     let store = open_store(config).await?;
-    let queue = world::connect(config, role.as_str(), role.lanes(), role == Role::Scheduler, BOOT).await?;
+    let queue = world::connect(config, role.as_str(), role.lanes(), role == Role::Scheduler).await?;
     let context = world::context(config, &store, world::client(config, None)?, queue.clone())?;
     match role {
         Role::Submitter => {
@@ -157,19 +156,24 @@ async fn stages(
     Ok(Stages { store, queue, engine, clock, inbox, admin })
 }
 
-/// Opens the database, waiting a while for one that is still starting. A wrong schema is not waited for.
+/// Opens the database, waiting as long as the configuration says for one that is still starting. A wrong schema is
+/// not waited for.
 pub(crate) async fn open_store(config: &Config) -> Result<Store, Trouble> {
     let options = StoreOptions { url: config.database_url.clone(), migrate: false, clock: config.clock };
-    let patience = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(3))
-        .with_total_delay(Some(BOOT))
-        .without_max_times();
-    let open = || async { Store::open(&options).await };
-    let opened = open.retry(patience).when(|error| matches!(error, StoreError::Open { .. }));
-    let store = opened
-        .notify(|error, _| tracing::warn!(error = %chain(error), "the database isn't there yet"))
-        .await?;
+    let (started, (mut pause, longest)) = (Instant::now(), PAUSES);
+    let store = loop {
+        let error = match Store::open(&options).await {
+            Ok(store) => break store,
+            Err(error) => error,
+        };
+        let left = config.boot.saturating_sub(started.elapsed());
+        if left.is_zero() || !matches!(error, StoreError::Open { .. }) {
+            return Err(error.into());
+        }
+        tracing::warn!(error = %chain(&error), "the database isn't there yet");
+        tokio::time::sleep(pause.min(left)).await;
+        pause = longest.min(pause * 2);
+    };
     store.check_schema().await?;
     Ok(store)
 }

@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) queue_url: String,
     pub(crate) queue_prefix: String,
     pub(crate) claim_lease: Duration,
+    /// How long a start waits for a database or a broker.
+    pub(crate) boot: Duration,
     pub(crate) admin_addr: Option<SocketAddr>,
     pub(crate) admin_token: Option<String>,
     pub(crate) public_url: Option<Url>,
@@ -226,6 +228,7 @@ impl Reader<'_> {
         let queue_url = self.queue_url();
         let queue_prefix = self.text(name::QUEUE_PREFIX);
         let claim_lease_ms = self.number(name::CLAIM_LEASE_MS, 1_000, 600_000);
+        let boot_ms = self.number(name::BOOT_TIMEOUT_MS, 1_000, 600_000);
         let admin_addr = self.optional(name::ADMIN_ADDR);
         let public_url = self.optional(name::PUBLIC_URL);
         let inline_result_bytes = self.number(name::EVENTS_INLINE_RESULT_MAX_BYTES, 0, MOST_INLINE);
@@ -264,6 +267,7 @@ impl Reader<'_> {
             queue_url: queue_url?,
             queue_prefix: queue_prefix?,
             claim_lease: Duration::from_millis(claim_lease_ms?),
+            boot: Duration::from_millis(boot_ms?),
             admin_addr: admin_addr?,
             admin_token: self.text(name::ADMIN_TOKEN),
             public_url: public_url?,

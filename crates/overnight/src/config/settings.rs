@@ -68,6 +68,8 @@ settings! {
     QUEUE_URL, "queue.url", "memory:", secret
         "memory: (the stages run in the process that needs them) or an amqp: or amqps: URL (roles of `overnight serve` run them)";
     QUEUE_PREFIX, "queue.prefix", "overnight", "how the names of the broker's exchanges and queues begin";
+    BOOT_TIMEOUT_MS, "boot.timeout_ms", "60000",
+        "milliseconds that a start of a role waits for a database or a broker that isn't there yet, 1000 to 600000";
     HTTP_ADDR, "http.addr", "127.0.0.1:8080", "where `overnight serve api` serves the REST API; beyond loopback it needs a token";
     OVERNIGHT_URL, "server.url", "",
         "a server's REST API, such as http://127.0.0.1:8080; batch commands are then done there";

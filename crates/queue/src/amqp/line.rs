@@ -67,13 +67,12 @@ impl Line {
                 }
                 Err(error) => error,
             };
-            let pause = self.pause();
-            if !matches!(error, QueueError::Unreachable { .. })
-                || started.elapsed() + pause >= self.broker.options.connect_timeout
-            {
+            let left = self.broker.options.connect_timeout.saturating_sub(started.elapsed());
+            if left.is_zero() || !matches!(error, QueueError::Unreachable { .. }) {
                 return Err(error);
             }
-            tokio::time::sleep(pause).await;
+            tracing::warn!(error = %error, "the broker isn't there yet");
+            tokio::time::sleep(self.pause().min(left)).await;
         }
     }
 
