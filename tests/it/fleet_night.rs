@@ -222,8 +222,11 @@ fn ten_thousand_open_batches_are_looked_at() {
     let issues = testkit::write_records(fleet.home.folder(), open, 100);
     let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
     fleet.home.set("BATCH_OVERNIGHT_MAX_TASKS", &open.to_string());
+    let began = Instant::now();
     let mut night = fleet.home.spawn(&["schedule", "run"]);
     fleet.until("SELECT count(*) FROM batches WHERE state = 'open'", open.into(), Duration::from_secs(2_700));
+    let opening = began.elapsed().as_secs_f64();
+    println!("| {:<44} | {open:>6} | {open:>7} | {:>6} | {:>8} | {opening:>6.1} |", "batches opened", "", "");
     night.kill().unwrap();
     night.wait().unwrap();
     let admin = fleet.start("poller", "poller")["admin"].as_str().unwrap().to_owned();

@@ -24,6 +24,7 @@ mod night;
 mod parked;
 mod platform;
 mod probe;
+mod restored;
 mod shape;
 mod trace;
 mod webhook;

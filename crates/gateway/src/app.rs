@@ -22,15 +22,21 @@ pub(crate) struct App {
     pub(crate) max_file_bytes: u64,
     /// SHA-256 of the key, so that a comparison takes the same time whatever was given.
     pub(crate) api_key: Option<[u8; 32]>,
-    /// Rung when a batch was created or cancelled. The row is the truth: a lost ring costs a second.
-    pub(crate) bell: watch::Sender<u64>,
+    /// Rung when a batch was created. The row is the truth: a lost ring costs a second.
+    pub(crate) created: watch::Sender<u64>,
+    /// Rung when a batch was cancelled. Each batch at work hears it; of new batches it hears nothing.
+    pub(crate) cancelled: watch::Sender<u64>,
     /// Permits of [`FLIGHT_KIB`].
     pub(crate) flight: Arc<Semaphore>,
 }
 
 impl App {
-    pub(crate) fn ring(&self) {
-        self.bell.send_modify(|rings| *rings = rings.wrapping_add(1));
+    pub(crate) fn ring_created(&self) {
+        self.created.send_modify(|rings| *rings = rings.wrapping_add(1));
+    }
+
+    pub(crate) fn ring_cancelled(&self) {
+        self.cancelled.send_modify(|rings| *rings = rings.wrapping_add(1));
     }
 
     /// Takes a file out of sight, and its bytes as soon as no unfinished batch reads them.

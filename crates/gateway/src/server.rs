@@ -51,7 +51,8 @@ pub async fn start(config: Config) -> Result<Running, GatewayError> {
         concurrency: config.concurrency.max(1),
         max_file_bytes: config.max_file_bytes,
         api_key: config.api_key.filter(|key| !key.is_empty()).map(Sha256::digest).map(Into::into),
-        bell: watch::Sender::new(0),
+        created: watch::Sender::new(0),
+        cancelled: watch::Sender::new(0),
         flight: Arc::new(Semaphore::new(usize::try_from(FLIGHT_KIB).unwrap_or(usize::MAX))),
     });
     let stop = CancellationToken::new();

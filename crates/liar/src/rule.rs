@@ -201,6 +201,8 @@ pub struct Settings {
     pub lag_ms: u64,
     /// Walks of the list (first pages) for which a new batch is in none.
     pub lag_walks: u32,
+    /// The id of a file that no list shows, as if the lists lagged.
+    pub hidden_file: Option<String>,
     /// Batches on a page, at most.
     pub page: usize,
     /// The list begins anywhere.
@@ -220,6 +222,7 @@ impl Default for Settings {
             line_ms: 0,
             lag_ms: 0,
             lag_walks: 0,
+            hidden_file: None,
             page: 100,
             shuffled: false,
             fence: Fence::BatchFails,

@@ -1,6 +1,7 @@
 //! Batches: looked at one by one or all of them, and cancelled.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use reqwest::Method;
 use wire::{Batch, List};
@@ -37,7 +38,11 @@ impl Client {
     /// A page that can't be had, or a server whose pages don't end.
     pub async fn each_batch(&self, mut look: impl FnMut(Batch)) -> Result<(), CallError> {
         let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
-        self.walk(&first, |batch: &Batch| batch.id.clone(), &mut look).await
+        let look = |batch| {
+            look(batch);
+            ControlFlow::Continue(())
+        };
+        self.walk(&first, |batch: &Batch| batch.id.clone(), look).await
     }
 
     /// Looks for batches in the account's list behind the batch `after`. Goes on for as long as a page shows at
@@ -64,20 +69,20 @@ impl Client {
         Ok(found)
     }
 
-    /// Walks all pages of a list.
+    /// Walks the pages of a list: all of them, unless `look` has seen enough.
     pub(crate) async fn walk<T: serde::de::DeserializeOwned>(
         &self,
         first: &Call,
         id: impl Fn(&T) -> String,
-        look: &mut impl FnMut(T),
+        mut look: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), CallError> {
         let mut cursors = HashSet::new();
         let mut call = first.clone();
         loop {
             let page: List<T> = self.json(&call).await?;
-            let last = page.data.last().map(&id);
-            page.data.into_iter().for_each(&mut *look);
-            let Some(last) = last.filter(|_| page.has_more) else { return Ok(()) };
+            let last = page.data.last().map(&id).filter(|_| page.has_more);
+            let enough = page.data.into_iter().try_for_each(&mut look).is_break();
+            let Some(last) = last.filter(|_| !enough) else { return Ok(()) };
             call = first.clone().query("after", last.clone());
             if !cursors.insert(last) {
                 let message = "the list's pages don't end: the server ignores `after`".to_owned();

@@ -1,5 +1,8 @@
 //! Files: uploaded as a stream, listed, deleted.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::Stream;
 use reqwest::multipart::{Form, Part};
@@ -12,6 +15,29 @@ use crate::transport::{Call, Client};
 
 /// Files per page: the most that the provider gives.
 const PAGE: u32 = 10_000;
+/// Files per page where only the newest are wanted.
+const SHORT_PAGE: u32 = 1_000;
+/// Seconds by which files may stand the wrong way round in a list that is in the order of time: uploads that
+/// ended together.
+const SWAPPED: i64 = 10;
+
+/// The newest file that a walk has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its id.
+    pub id: String,
+    /// When it was created, by the provider's clock: Unix seconds.
+    pub created_at: i64,
+}
+
+/// A list's first page, newest files first.
+fn list(purpose: Option<&str>, page: u32) -> Call {
+    let first = Call::new("list files", Method::GET, "files").query("limit", page.to_string());
+    match purpose {
+        Some(purpose) => first.query("purpose", purpose),
+        None => first,
+    }
+}
 
 impl Client {
     /// Uploads a batch's input file of exactly `length` bytes. It isn't repeated here, since a stream
@@ -47,11 +73,39 @@ impl Client {
         purpose: Option<&str>,
         mut look: impl FnMut(File),
     ) -> Result<(), CallError> {
-        let mut first = Call::new("list files", Method::GET, "files").query("limit", PAGE.to_string());
-        if let Some(purpose) = purpose {
-            first = first.query("purpose", purpose);
-        }
-        self.walk(&first, |file: &File| file.id.clone(), &mut look).await
+        let look = |file| {
+            look(file);
+            ControlFlow::Continue(())
+        };
+        self.walk(&list(purpose, PAGE), |file: &File| file.id.clone(), look).await
+    }
+
+    /// Shows the files of a purpose to `look` that are newer than `known`, the newest of an earlier walk, and those
+    /// of the time `overlap` before it once more: lists lag, and a file may turn up behind one that is newer. It is
+    /// a complete walk where the list doesn't go on from what is known: where it isn't in the order of time, or
+    /// where `known` is gone.
+    ///
+    /// # Errors
+    /// A page that can't be had, or a server whose pages don't end.
+    pub async fn newer_files(
+        &self,
+        purpose: Option<&str>,
+        known: &Newest,
+        overlap: Duration,
+        mut look: impl FnMut(File),
+    ) -> Result<(), CallError> {
+        let overlap = i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX - SWAPPED);
+        let first = list(purpose, SHORT_PAGE).query("order", "desc");
+        let (mut oldest, mut in_order, mut met) = (i64::MAX, true, false);
+        let look = |file: File| {
+            in_order &= file.created_at.saturating_sub(SWAPPED) <= oldest;
+            oldest = oldest.min(file.created_at);
+            met |= file.id == known.id;
+            look(file);
+            let behind = oldest < known.created_at.saturating_sub(overlap + SWAPPED);
+            if in_order && met && behind { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.walk(&first, |file: &File| file.id.clone(), look).await
     }
 
     /// A file's description.

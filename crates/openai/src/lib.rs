@@ -18,6 +18,7 @@ pub use config::{Config, ConfigError};
 pub use create::Create;
 pub use download::Downloaded;
 pub use error::{CallError, Class};
+pub use files::Newest;
 pub use key::{ApiKey, BadKey};
 pub use lines::{Line, Lines};
 pub use transport::{Client, Ping};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use openai::{ApiKey, Class, Client, Config, Create};
+use openai::{ApiKey, Class, Client, Config, Create, Newest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::CreateBatch;
@@ -297,6 +297,49 @@ fn a_key_does_not_travel_in_the_clear() {
     ] {
         assert_eq!(Client::new(config(url)).is_ok(), allowed, "{url}");
     }
+}
+
+#[tokio::test]
+async fn newer_files_are_read_back_to_behind_the_newest_known() {
+    let page = |files: &[(&str, i64)], more: bool| {
+        let file = |(id, at): &(&str, i64)| {
+            format!(
+                r#"{{"id":"{id}","object":"file","bytes":1,"created_at":{at},"filename":"{id}","purpose":"batch"}}"#
+            )
+        };
+        let data: Vec<String> = files.iter().map(file).collect();
+        http("200 OK", "", &format!(r#"{{"object":"list","data":[{}],"has_more":{more}}}"#, data.join(",")))
+    };
+    let known = Newest { id: "known".to_owned(), created_at: 1_000 };
+    let seen = async |pages: Vec<Reply>| {
+        let server = Server::start(pages).await;
+        let mut seen = Vec::new();
+        let newer = server.client();
+        newer
+            .newer_files(Some("batch"), &known, Duration::from_secs(60), |file| seen.push(file.id))
+            .await
+            .unwrap();
+        assert!(server.request(0).contains("limit=1000&purpose=batch&order=desc "), "{}", server.request(0));
+        (seen.join(" "), server.count())
+    };
+    let rest = || page(&[("older", 10)], false);
+    // What turned up late, behind one that was known, is shown; what is older than that isn't read.
+    let first = page(&[("new", 1_100), ("known", 1_000), ("late", 950), ("old", 900)], true);
+    assert_eq!(seen(vec![first, rest()]).await, ("new known late old".to_owned(), 1));
+    // Two that ended together stand the wrong way round.
+    let swapped = page(&[("a", 1_100), ("b", 1_105), ("known", 1_000), ("old", 900)], true);
+    assert_eq!(seen(vec![swapped, rest()]).await, ("a b known old".to_owned(), 1));
+    // The list goes back further than one page.
+    let pages = vec![page(&[("new", 1_100), ("known", 1_000)], true), page(&[("late", 950)], true), rest()];
+    assert_eq!(seen(pages).await, ("new known late older".to_owned(), 3));
+    // What is known is gone, or the oldest come first: everything is read.
+    let gone = page(&[("new", 1_100), ("old", 900)], true);
+    assert_eq!(seen(vec![gone, rest()]).await, ("new old older".to_owned(), 2));
+    let ascending = page(&[("older", 10), ("old", 900), ("known", 1_000)], true);
+    assert_eq!(
+        seen(vec![ascending, page(&[("new", 20)], false)]).await,
+        ("older old known new".to_owned(), 2)
+    );
 }
 
 #[tokio::test]

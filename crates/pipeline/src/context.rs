@@ -12,6 +12,7 @@ use store::{SettleRules, Store};
 use tokio::sync::{Mutex, Notify};
 
 use crate::audit::Gate;
+use crate::uploads::Uploads;
 
 /// Who runs the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub struct Context {
     pub(crate) bell: Arc<Notify>,
     /// Whether batches may be created.
     pub(crate) gate: Arc<Mutex<Gate>>,
+    /// What was seen of the account's input files.
+    pub(crate) uploads: Arc<Mutex<Uploads>>,
 }
 
 /// How long a create rests that never left, or that the provider was too busy for.
@@ -115,7 +118,8 @@ impl Context {
     #[must_use]
     pub fn new(store: Store, openai: openai::Client, queue: Queue, config: PipelineConfig) -> Self {
         let (bell, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Gate::Unchecked)));
-        Self { store, openai, queue, config: Arc::new(config), bell, gate }
+        let uploads = Arc::new(Mutex::new(Uploads::default()));
+        Self { store, openai, queue, config: Arc::new(config), bell, gate, uploads }
     }
 
     pub(crate) fn clock(&self) -> Clock {

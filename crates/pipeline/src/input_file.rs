@@ -12,6 +12,7 @@ use store::BatchRow;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::outside;
+use crate::uploads::PREFIX;
 
 /// Lines read from the database at a time.
 const PAGE: u32 = 50;
@@ -42,7 +43,7 @@ pub(crate) async fn identify(context: &Context, row: &BatchRow, tag: &str) -> Re
         )));
     }
     let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let name = format!("overnight-{tag}-{}-{}-{}.jsonl", row.batch.id, row.batch.upload, &sha256[..12]);
+    let name = format!("{PREFIX}{tag}-{}-{}-{}.jsonl", row.batch.id, row.batch.upload, &sha256[..12]);
     Ok(InputFile { name, sha256, bytes })
 }
 
@@ -52,7 +53,12 @@ pub(crate) async fn upload(context: &Context, row: &BatchRow, file: &InputFile) 
         return Ok(Uploaded { file_id, found: true });
     }
     let body = stream(context.clone(), row.batch.id, row.endpoint.clone());
-    let uploaded = outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await?;
+    let uploaded = outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await;
+    // What the provider has refused isn't there; anything else may be.
+    if !uploaded.as_ref().is_err_and(|error| error.status().is_some_and(|status| status < 500)) {
+        context.uploads.lock().await.remember(&file.name);
+    }
+    let uploaded = uploaded?;
     if uploaded.bytes != file.bytes {
         outside::delete_file(context, &uploaded.id).await?;
         let text = format!("the provider stored {} of {} bytes of {}", uploaded.bytes, file.bytes, file.name);
@@ -72,6 +78,9 @@ pub(crate) struct Uploaded {
 /// A file of the same name and size. The oldest of several is taken; the others were never named in a
 /// create, and go.
 async fn find(context: &Context, file: &InputFile) -> Result<Option<String>, Failure> {
+    if !context.uploads.lock().await.may_have(context, &file.name).await? {
+        return Ok(None);
+    }
     let mut found: Vec<(i64, String)> = Vec::new();
     outside::each_file(context, |there| {
         if there.filename == file.name && there.bytes == file.bytes {

@@ -35,6 +35,7 @@ mod settle;
 mod submit;
 mod tick;
 mod ticker;
+mod uploads;
 mod word;
 mod worker;
 

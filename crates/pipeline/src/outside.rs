@@ -8,12 +8,12 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crash::{Step, around, attempt};
 use futures_util::Stream;
-use openai::{BoxError, CallError, Client, Create, Downloaded, Ping};
+use openai::{BoxError, CallError, Client, Create, Downloaded, Newest, Ping};
 use queue::{Delivery, EventMessage, Events, Letter, Message, QueueError, Sent};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -62,6 +62,17 @@ pub async fn ping(client: &Client) -> Result<Ping, CallError> {
 /// Shows every input file of the account to `look`.
 pub(crate) async fn each_file(context: &Context, look: impl FnMut(File)) -> Result<(), CallError> {
     call(Step::ProviderFiles, context.openai.each_file(Some(PURPOSE_BATCH), look)).await
+}
+
+/// Shows the input files of the account that are newer than `known`, and those of `overlap` before it, to `look`.
+pub(crate) async fn newer_files(
+    context: &Context,
+    known: &Newest,
+    overlap: Duration,
+    look: impl FnMut(File),
+) -> Result<(), CallError> {
+    let newer = context.openai.newer_files(Some(PURPOSE_BATCH), known, overlap, look);
+    call(Step::ProviderFiles, newer).await
 }
 
 pub(crate) async fn upload(

@@ -20,7 +20,8 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
 /// Sleep while a lane is full: a worker of this process rings as it takes a message, one of another doesn't.
 const FULL_SLEEP: Duration = Duration::from_millis(100);
 /// Unclaimed messages of a lane, full ones, over all processes. Small, so that an urgent order never waits behind many
-/// others; larger than the workers of a lane, so that none of them waits for the relay.
+/// others; larger than the workers of a lane, so that none of them waits for the relay. It is filled once half of it is
+/// free: choosing among all that is due takes as long for one as for many.
 const WINDOW: usize = 64;
 /// Polls in one message: as many batches as a page of the provider's list shows.
 const POLLS: usize = MAX_ORDERS;
@@ -101,13 +102,16 @@ async fn send_due(context: &Context, polls: &mut Polls) -> Result<Left, StoreErr
 
 async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     let provider = context.config.provider.as_str();
-    let most = WINDOW.min(context.queue.room(lane)) * per_message(lane);
-    let mut due = context.store.due_orders(lane, provider, most + 1).await?;
+    let window = WINDOW * per_message(lane);
+    let waiting = usize::try_from(context.store.unclaimed(lane, provider).await?).unwrap_or(usize::MAX);
+    if waiting > window / 2 {
+        return Ok(Left::Some);
+    }
+    let room = (window - waiting).min(context.queue.room(lane) * per_message(lane));
+    let mut due = context.store.due_orders(lane, provider, room + 1).await?;
     if due.is_empty() {
         return Ok(Left::Nothing);
     }
-    let waiting = usize::try_from(context.store.unclaimed(lane, provider).await?).unwrap_or(usize::MAX);
-    let room = (WINDOW * per_message(lane)).saturating_sub(waiting).min(most);
     let full = due.len() > room;
     due.truncate(room);
     // Put off before they are sent: of several relays one sends an order, and one that dies costs a pause.

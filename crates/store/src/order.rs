@@ -58,11 +58,13 @@ impl Store {
     ) -> Result<Vec<DueOrder>, StoreError> {
         let (now, of) = (self.dialect.now(), of_provider("$2"));
         let text = format!(
-            "SELECT entity_id, seq, sends, (SELECT j.trace FROM batch_jobs j WHERE j.id = due.job_id) AS trace FROM ( \
-                SELECT entity_id, job_id, seq, sends, priority, send_at, \
-                    ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY send_at, entity_id) AS turn \
-                FROM orders WHERE lane = $1 AND {of} AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
-             ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $3"
+            "SELECT entity_id, seq, sends, (SELECT j.trace FROM batch_jobs j WHERE j.id = first.job_id) AS trace FROM ( \
+                SELECT * FROM ( \
+                    SELECT entity_id, job_id, seq, sends, priority, send_at, \
+                        ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY send_at, entity_id) AS turn \
+                    FROM orders WHERE lane = $1 AND {of} AND send_at <= {now} AND (lease_until IS NULL OR lease_until <= {now}) \
+                ) AS due ORDER BY priority DESC, turn, send_at, entity_id LIMIT $3 \
+             ) AS first ORDER BY priority DESC, turn, send_at, entity_id"
         );
         let rows = self
             .sql("due_orders", text)

@@ -39,7 +39,7 @@ pub(super) async fn create(
         usage: None,
         ..find(&app, &new.id).await?
     };
-    app.ring();
+    app.ring_created();
     tracing::info!(batch.id = batch.id, endpoint = batch.endpoint, "batch created");
     Ok(Json(batch))
 }
@@ -68,7 +68,7 @@ pub(super) async fn cancel(
     let moved = app.store.cancel_batch(&id, clock::now()).await?;
     let batch = find(&app, &id).await?;
     if moved {
-        app.ring();
+        app.ring_cancelled();
         tracing::info!(batch.id = id, "batch is being cancelled");
     }
     match batch.status {

@@ -15,7 +15,7 @@ use crate::error::GatewayError;
 
 /// Brings a batch to its end, or to where it was when told to stop.
 pub(super) async fn drive(app: Arc<App>, id: String, stop: CancellationToken) -> Result<(), GatewayError> {
-    let mut bell = app.bell.subscribe();
+    let mut bell = app.cancelled.subscribe();
     while !stop.is_cancelled() {
         // Heard before the load, so that a ring during the work is heard again.
         bell.mark_unchanged();

@@ -31,7 +31,7 @@ const TICKS_PER_SWEEP: u32 = 60;
 
 /// Starts a task for every unfinished batch until it is told to stop, then waits for rows in hand.
 pub(crate) async fn supervise(app: Arc<App>, stop: CancellationToken) {
-    let mut bell = app.bell.subscribe();
+    let (mut created, mut cancelled) = (app.created.subscribe(), app.cancelled.subscribe());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut crew = Crew { app, stop: stop.clone(), tasks: JoinSet::new(), at_work: HashMap::new() };
@@ -46,10 +46,11 @@ pub(crate) async fn supervise(app: Arc<App>, stop: CancellationToken) {
                 }
                 ticks += 1;
                 // For a batch at work whose ring was lost with the client that cancelled it.
-                crew.app.ring();
+                crew.app.ring_cancelled();
                 crew.start().await;
             }
-            _ = bell.changed() => crew.start().await,
+            _ = created.changed() => crew.start().await,
+            _ = cancelled.changed() => crew.start().await,
         }
     }
     while let Some(ended) = crew.tasks.join_next_with_id().await {
@@ -66,9 +67,9 @@ struct Crew {
 }
 
 impl Crew {
-    /// Starts what isn't at work yet, oldest first.
+    /// Starts what isn't at work yet, oldest first: so whatever is at work is among the oldest.
     async fn start(&mut self) {
-        let open = match self.app.store.open_batches().await {
+        let open = match self.app.store.open_batches(MAX_BATCHES).await {
             Ok(open) => open,
             Err(error) => return tracing::error!(error = chain(&error), "can't look for batches"),
         };

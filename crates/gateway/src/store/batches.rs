@@ -93,10 +93,10 @@ impl Store {
         Ok(Some((batches, more)))
     }
 
-    /// The batches that have not ended, oldest first.
-    pub(crate) async fn open_batches(&self) -> Result<Vec<String>, GatewayError> {
-        let select = format!("SELECT id FROM served_batches WHERE {OPEN} ORDER BY ordinal");
-        let rows = Sql::new("open batches", select).all(&self.connection).await?;
+    /// Up to `limit` batches that have not ended, oldest first.
+    pub(crate) async fn open_batches(&self, limit: usize) -> Result<Vec<String>, GatewayError> {
+        let select = format!("SELECT id FROM served_batches WHERE {OPEN} ORDER BY ordinal LIMIT ?");
+        let rows = Sql::new("open batches", select).count(limit).all(&self.connection).await?;
         rows.iter().map(|row| row.get("id")).collect()
     }
 

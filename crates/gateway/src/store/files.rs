@@ -39,20 +39,21 @@ impl Store {
         page: &FilePage,
         now: i64,
     ) -> Result<Option<(Vec<File>, bool)>, GatewayError> {
-        let mut after = None;
+        let (order, beyond, mut after) =
+            if page.ascending { ("ASC", ">", 0) } else { ("DESC", "<", i64::MAX) };
         if let Some(id) = &page.after {
             let select = "SELECT seq FROM served_files WHERE id = ?";
             let row = Sql::new("list files", select).bind(id).one(&self.connection).await?;
             let Some(row) = row else { return Ok(None) };
-            after = Some(row.get::<i64>("seq")?);
+            after = row.get("seq")?;
         }
-        let (order, beyond) = if page.ascending { ("ASC", ">") } else { ("DESC", "<") };
+        // A bare comparison, so that a page begins where the last one ended and not at the list's end.
         let select = format!(
             "SELECT * FROM served_files WHERE {VISIBLE} AND purpose = coalesce(?, purpose) \
-            AND (? IS NULL OR seq {beyond} ?) ORDER BY seq {order} LIMIT ?"
+            AND seq {beyond} ? ORDER BY seq {order} LIMIT ?"
         );
         let query = Sql::new("list files", select).bind(now).bind(page.purpose.clone());
-        let query = query.bind(after).bind(after).count(page.limit.saturating_add(1));
+        let query = query.bind(after).count(page.limit.saturating_add(1));
         let mut files: Vec<File> =
             query.all(&self.connection).await?.iter().map(read).collect::<Result<_, _>>()?;
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
