@@ -27,6 +27,7 @@ mod probe;
 mod restored;
 mod shape;
 mod trace;
+mod unmigrated;
 mod webhook;
 
 /// The binary under test, on a folder of its own.

@@ -42,7 +42,7 @@ enum Stages {
 }
 
 impl Desk {
-    /// Opens the database; whoever owns the folder brings the schema up.
+    /// Opens the database; whoever owns the folder brings the schema up, and others demand that it is this build's.
     pub(crate) async fn open(config: &Config, command: &str) -> Result<Self, Trouble> {
         if config.is_fleet() {
             return Self::with(config, Stages::Fleet).await;
@@ -72,7 +72,12 @@ impl Desk {
     }
 
     async fn with(config: &Config, stages: Stages) -> Result<Self, Trouble> {
-        let store = open_store(config, matches!(stages, Stages::Ours { .. })).await?;
+        let is_ours = matches!(stages, Stages::Ours { .. });
+        let store = open_store(config, is_ours).await?;
+        if !is_ours {
+            // Somebody else brings it up; a command that went on would say what its first statement misses.
+            store.check_schema().await?;
+        }
         Ok(Self { store, stages })
     }
 

@@ -79,7 +79,5 @@ async fn open(config: &Config) -> Result<Store, Trouble> {
     if config.is_fleet() {
         return open_store(config).await;
     }
-    let store = Desk::open(config, "serve api").await?.store;
-    store.check_schema().await?;
-    Ok(store)
+    Ok(Desk::open(config, "serve api").await?.store)
 }

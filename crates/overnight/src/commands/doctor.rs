@@ -24,13 +24,12 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     match Desk::open(config, "doctor").await {
         Err(trouble) => findings.push(Finding { name: "database", result: Err(trouble) }),
         Ok(desk) => {
-            let schema = desk.store.check_schema().await.map_err(Trouble::from);
             let address = match config.database_path() {
                 Some(_) => config.data_dir.display().to_string(),
                 None => without_password(&config.database_url),
             };
-            let result = schema.map(|()| format!("{address}, schema version {}", migrations::VERSION));
-            findings.push(Finding { name: "database", result });
+            let text = format!("{address}, schema version {}", migrations::VERSION);
+            findings.push(Finding { name: "database", result: Ok(text) });
             findings.push(Finding { name: "probe", result: probe(config, &desk).await });
             findings.push(Finding { name: "provider", result: provider(config, desk).await });
         }
