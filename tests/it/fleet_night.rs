@@ -40,14 +40,9 @@ struct Night {
 impl Night {
     /// Six processes in the night that a scheduler has seen coming; the backlog is full and the runner listens.
     fn begin(services: fn(Overnight) -> Fleet, sim: &str) -> Self {
-        // The hour after next: not yet due at offset 0, and due thirteen hours later.
-        #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
-        let hour = (Utc::now() + TimeDelta::hours(12)).hour().to_string();
-        let home = crate::overnight()
+        let home = at_noon()
             .with("BATCH_MAX_REQUESTS", &REQUESTS.to_string())
             .with("BATCH_OVERNIGHT_MAX_TASKS", "5000")
-            .with("BATCH_OVERNIGHT_HOUR", &hour)
-            .with("BATCH_TIMEZONE", "UTC")
             .with("BATCH_POLL_INTERVAL_MS", "500")
             .with("OVERNIGHT_SIM", sim);
         let mut fleet = services(home);
@@ -56,12 +51,7 @@ impl Night {
         let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
         let tasks = fleet.number("SELECT count(*) FROM tasks");
         let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "240"]);
-        // The evening.
-        fleet.start("scheduler", "scheduler");
-        fleet.until("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL", 1, PATIENCE);
-        fleet.kill("scheduler");
-        // The clock strikes, for all of them and for whoever is started later.
-        fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+13h");
+        the_clock_strikes(&mut fleet);
         let started = Instant::now();
         for (name, role) in PROCESSES {
             fleet.start(name, role);
@@ -103,6 +93,22 @@ impl Night {
         let seconds = self.started.elapsed().as_secs_f64();
         println!("| {name:<44} | {tasks:>6} | {served:>7} | {runs:>6} | {distinct:>8} | {seconds:>6.1} |");
     }
+}
+
+/// The program in a zone where the night is twelve hours away.
+fn at_noon() -> Overnight {
+    // The hour that it will be then: not yet due at offset 0, and due thirteen hours later.
+    #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
+    let hour = (Utc::now() + TimeDelta::hours(12)).hour().to_string();
+    crate::overnight().with("BATCH_OVERNIGHT_HOUR", &hour).with("BATCH_TIMEZONE", "UTC")
+}
+
+/// A scheduler sees the night coming. Then the clock strikes, for whoever is started from now on.
+fn the_clock_strikes(fleet: &mut Fleet) {
+    fleet.start("scheduler", "scheduler");
+    fleet.until("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL", 1, PATIENCE);
+    fleet.kill("scheduler");
+    fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+13h");
 }
 
 fn runner(fleet: &Fleet, arguments: &[&str]) -> Child {
@@ -178,19 +184,24 @@ fn a_night_in_which_the_database_crashes() {
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_live_runner_and_the_night_race_for_the_same_tasks() {
-    let home = crate::overnight().with("BATCH_POLL_INTERVAL_MS", "300");
-    let mut fleet = Fleet::new(home);
-    fleet.start("gateway", "gateway");
-    fleet.start("submitter", "submitter");
-    fleet.start("poller", "poller");
+    let mut fleet = Fleet::new(at_noon().with("BATCH_POLL_INTERVAL_MS", "300"));
+    the_clock_strikes(&mut fleet);
+    for role in ["gateway", "submitter", "poller"] {
+        fleet.start(role, role);
+    }
     let issues = testkit::write_records(fleet.home.folder(), 200, 200);
     let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
     let started = Instant::now();
     let mut live = runner(&fleet, &["work", "--pause", "0.05"]);
-    let mut night = fleet.home.spawn(&["schedule", "run"]);
+    // Its first tick finds a night that is due.
+    fleet.start("scheduler", "scheduler");
     assert!(live.wait().unwrap().success());
-    night.wait().unwrap();
     fleet.until("SELECT count(*) FROM tasks WHERE status = 'completed'", 200, PATIENCE);
+    fleet.until(
+        "SELECT count(*) FROM schedule_runs WHERE trigger = 'scheduled' AND state = 'finished'",
+        1,
+        PATIENCE,
+    );
     let by_night = fleet.home.ledger().number("SELECT count(*) FROM served_runs");
     let by_both = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL AND result = '{}'");
     let with_job = fleet.number("SELECT count(*) FROM tasks WHERE batch_job_id IS NOT NULL");
