@@ -1,5 +1,6 @@
 //! The fleet: roles as processes of their own, on PostgreSQL and RabbitMQ.
 
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::Fleet;
@@ -95,4 +96,37 @@ fn a_role_stops_in_order() {
     for name in fleet.names() {
         assert_eq!(fleet.stop(&name), Some(0), "{name}: {}", fleet.log(&name));
     }
+}
+
+#[test]
+fn a_gateway_tells_its_health_like_every_role_and_compose_asks_for_it() {
+    let mut fleet = Fleet::new(crate::overnight());
+    let admin = fleet.start("gateway", "gateway")["admin"].as_str().unwrap().to_owned();
+    let says = |path: &str| testkit::page(&format!("{admin}/{path}"));
+    assert!(says("metrics").contains("role=\"gateway\""), "{}", says("metrics"));
+    let port = admin.rsplit(':').next().unwrap();
+    for (change, status, word, is_healthy) in [
+        ("SELECT 1", 200, "ok database", true),
+        ("ALTER TABLE served_batches RENAME TO taken", 503, "failed database: ", false),
+        ("ALTER TABLE taken RENAME TO served_batches", 200, "ok database", true),
+    ] {
+        fleet.home.ledger().run(change);
+        let ready = says("readyz");
+        assert!(
+            ready.starts_with(&format!("HTTP/1.0 {status} ")) && ready.contains(word),
+            "{change}: {ready}"
+        );
+        assert!(says("livez").starts_with("HTTP/1.0 200 "), "{change}");
+        let asked = Command::new("bash").args(["-c", &health_check(port)]).status().unwrap();
+        assert_eq!(asked.success(), is_healthy, "{change}");
+    }
+}
+
+/// The command by which compose asks a role for its health, at this port.
+fn health_check(port: &str) -> String {
+    let compose = include_str!("../../deploy/compose.yaml");
+    let (_, rest) = compose.split_once("test: [CMD, bash, -c, '").unwrap();
+    let (command, _) = rest.split_once("']").unwrap();
+    // Compose reads $$ as $.
+    command.replace("$$", "$").replace("/9090", &format!("/{port}"))
 }

@@ -21,5 +21,5 @@ mod validate;
 
 pub use config::Config;
 pub use error::GatewayError;
-pub use server::{Running, start};
+pub use server::{Health, Running, start};
 pub use sim::{SimConfig, SimConfigError};

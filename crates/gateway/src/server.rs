@@ -68,7 +68,29 @@ pub async fn start(config: Config) -> Result<Running, GatewayError> {
     })
 }
 
+/// Tells whether a gateway can work. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Health {
+    app: Arc<App>,
+}
+
+impl Health {
+    /// Asks the gateway's database.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    pub async fn check(&self) -> Result<(), GatewayError> {
+        self.app.store.check().await
+    }
+}
+
 impl Running {
+    /// Whether it can work, to ask for as long as it runs.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health { app: Arc::clone(&self.app) }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -20,14 +20,31 @@ use crate::exit::{Exit, Trouble};
 
 /// What the port tells.
 pub(crate) struct Admin {
-    pub(crate) store: Store,
+    pub(crate) database: Database,
     /// The broker; none: the role has nothing to do with it.
     pub(crate) queue: Option<Queue>,
     pub(crate) metrics: Metrics,
-    /// Whether this role exports what stands in the database.
-    pub(crate) gauges: bool,
+    /// The database that this role exports gauges of; none: it exports what it has counted.
+    pub(crate) gauges: Option<Store>,
     /// What /metrics demands; none: anybody on this machine may read.
     pub(crate) token: Option<String>,
+}
+
+/// The database that a role can't work without.
+pub(crate) enum Database {
+    /// The one that all share.
+    Shared(Store),
+    /// The gateway's own.
+    Served(gateway::Health),
+}
+
+impl Database {
+    async fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Shared(store) => store.ping().await.map_err(|error| error.to_string()),
+            Self::Served(health) => health.check().await.map_err(|error| error.to_string()),
+        }
+    }
 }
 
 impl Admin {
@@ -71,8 +88,7 @@ impl Admin {
 
 /// Each thing that the role needs, a line each.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    let database = admin.store.ping().await.map_err(|error| error.to_string());
-    let mut checks = vec![("database", database)];
+    let mut checks = vec![("database", admin.database.check().await)];
     checks.extend(admin.queue.as_ref().map(|queue| ("broker", broker(queue))));
     let lines = checks.iter().map(|(name, check)| match check {
         Ok(()) => format!("ok {name}\n"),
@@ -101,8 +117,8 @@ async fn scrape(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response
     if let Some(queue) = &admin.queue {
         metrics::gauge!(names::AMQP_CONNECTED).set(if broker(queue).is_ok() { 1.0 } else { 0.0 });
     }
-    if admin.gauges {
-        match admin.store.gauges().await {
+    if let Some(store) = &admin.gauges {
+        match store.gauges().await {
             Ok(gauges) => export(&gauges),
             Err(error) => {
                 return (StatusCode::SERVICE_UNAVAILABLE, format!("no gauges: {error}\n")).into_response();

@@ -66,6 +66,12 @@ impl Store {
         Ok(Self { connection })
     }
 
+    /// Reads something of the file: a question about nothing would be answered without it.
+    pub(crate) async fn check(&self) -> Result<(), GatewayError> {
+        let sql = sql::Sql::new("check", "SELECT id FROM served_batches LIMIT 1");
+        sql.one(&self.connection).await.map(drop)
+    }
+
     /// Closes all connections, which folds the write-ahead log into the file.
     pub(crate) async fn close(&self) -> Result<(), GatewayError> {
         self.connection.close_by_ref().await.map_err(failed("close"))

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use web::ServeError;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Database};
 use crate::cli::Role;
 use crate::commands::serve::open_store;
 use crate::config::Config;
@@ -47,7 +47,8 @@ impl Serving {
             version: env!("CARGO_PKG_VERSION"),
         };
         let token = config.admin_token.clone();
-        let admin = Admin { store: store.clone(), queue: None, metrics, gauges: false, token };
+        let database = Database::Shared(store.clone());
+        let admin = Admin { database, queue: None, metrics, gauges: None, token };
         let admin_addr = config.admin_addr.unwrap_or_else(|| Role::Api.admin_addr());
         let admin = admin.serve(admin_addr, stop.clone()).await?;
         let http = tokio::spawn(web::serve(listener, router(api), stop.clone()));

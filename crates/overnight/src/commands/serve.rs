@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Database};
 use crate::cli::Role;
 use crate::commands::api::Serving;
 use crate::commands::up::{self, Clock};
@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.as_str()).set(1.0);
     let stop = CancellationToken::new();
     let mut running = match role {
-        Role::Gateway => Running::Gateway(world::start_gateway(config, true).await?),
+        Role::Gateway => Running::Gateway(Gateway::start(config, metrics, &stop).await?),
         Role::Api => Running::Api(Serving::start(config, metrics, &stop).await?),
         Role::Scheduler | Role::Submitter | Role::Poller => {
             Running::Stages(stages(config, role, metrics, &stop, output).await?)
@@ -63,9 +63,26 @@ pub(crate) async fn run(config: &Config, role: Role, output: &Output) -> Result<
 
 /// A role at work.
 enum Running {
-    Gateway(gateway::Running),
+    Gateway(Gateway),
     Api(Serving),
     Stages(Stages),
+}
+
+/// The gateway at work, and where it tells its health.
+struct Gateway {
+    served: gateway::Running,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    async fn start(config: &Config, metrics: Metrics, stop: &CancellationToken) -> Result<Self, Trouble> {
+        let served = world::start_gateway(config, true).await?;
+        let (database, token) = (Database::Served(served.health()), config.admin_token.clone());
+        let admin = Admin { database, queue: None, metrics, gauges: None, token };
+        let address = config.admin_addr.unwrap_or_else(|| Role::Gateway.admin_addr());
+        let admin = admin.serve(address, stop.clone()).await?;
+        Ok(Self { served, admin })
+    }
 }
 
 /// The stages of a role.
@@ -90,7 +107,7 @@ impl Running {
 
     async fn stop(self) {
         match self {
-            Self::Gateway(gateway) => gateway.shutdown().await,
+            Self::Gateway(gateway) => gateway.served.shutdown().await,
             Self::Api(serving) => serving.stop().await,
             Self::Stages(stages) => {
                 if let Some(clock) = stages.clock
@@ -145,10 +162,10 @@ async fn stages(
         None => None,
     };
     let admin = Admin {
-        store: store.clone(),
+        database: Database::Shared(store.clone()),
         queue: Some(queue.clone()),
         metrics,
-        gauges: role == Role::Scheduler,
+        gauges: (role == Role::Scheduler).then(|| store.clone()),
         token: config.admin_token.clone(),
     };
     let address = config.admin_addr.unwrap_or_else(|| role.admin_addr());
@@ -181,7 +198,7 @@ pub(crate) async fn open_store(config: &Config) -> Result<Store, Trouble> {
 fn announce(config: &Config, role: Role, running: &Running, output: &Output) {
     let url = |address: SocketAddr| Some(format!("http://{address}"));
     let (gateway, api, admin) = match running {
-        Running::Gateway(gateway) => (Some(gateway.base_url()), None, None),
+        Running::Gateway(gateway) => (Some(gateway.served.base_url()), None, url(gateway.admin)),
         Running::Api(serving) => (None, url(serving.address), url(serving.admin)),
         Running::Stages(stages) => (None, None, url(stages.admin)),
     };
