@@ -82,6 +82,8 @@ pub struct Expected {
     pub grace: Duration,
     /// Attempts that a task may have had.
     pub attempts: usize,
+    /// Whether a proxy has sent a create twice.
+    pub doubled: bool,
 }
 
 impl Default for Expected {
@@ -98,6 +100,7 @@ impl Default for Expected {
             poison: Vec::new(),
             grace: Duration::from_secs(26),
             attempts: 1,
+            doubled: false,
         }
     }
 }

@@ -91,6 +91,23 @@ impl Laptop {
         (self.up, self.is_command) = (Some(child), false);
     }
 
+    /// Runs a command that ends at a crash point.
+    ///
+    /// # Panics
+    /// One that ends otherwise.
+    pub fn dies(&mut self, arguments: &[&str], wish: &str) {
+        let status = self.start(arguments, Some(wish), Stdio::null()).wait().expect("a child of ours");
+        assert_eq!(status.signal(), Some(ABORT), "{arguments:?} ends at {wish}");
+        self.struck(wish);
+    }
+
+    /// Keeps that a process beside the night has ended at a crash point.
+    pub fn struck(&mut self, wish: &str) {
+        self.kills += 1;
+        self.hit.push(wish.to_owned());
+        self.look();
+    }
+
     /// Waits until nothing is left to do, or the process is gone.
     pub fn wait(&mut self, crash: Option<&str>) -> Waited {
         self.wait_until(crash, PATIENCE, LEFT)

@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "fields of rows are named as their columns are")]
 #![expect(clippy::expect_used, reason = "a scenario that can't go on has failed")]
 
+mod api;
 pub mod books;
 pub mod evidence;
 pub mod ground;

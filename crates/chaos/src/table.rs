@@ -73,6 +73,9 @@ pub fn table(ran: &[(&Scenario, Outcome)]) -> String {
 #[must_use]
 pub fn never_hit(ran: &[(&Scenario, Outcome)]) -> Vec<String> {
     let hit = ran.iter().flat_map(|(_, outcome)| &outcome.hit);
-    let hit: BTreeSet<&str> = hit.map(|wish| wish.split(':').next().unwrap_or_default()).collect();
-    Point::ALL.iter().map(Point::to_string).filter(|name| !hit.contains(name.as_str())).collect()
+    // Of several wishes the last one is the end.
+    let last =
+        |wish: &'_ String| wish.rsplit(',').next().and_then(|wish| wish.split(':').next()).map(str::to_owned);
+    let hit: BTreeSet<String> = hit.filter_map(last).collect();
+    Point::ALL.iter().map(Point::to_string).filter(|name| !hit.contains(name)).collect()
 }

@@ -21,7 +21,7 @@ use wish::{Mode, Wish};
 /// Passes of a point that are written down.
 const WRITTEN: u32 = 3;
 
-static ARMED: OnceLock<Wish> = OnceLock::new();
+static ARMED: OnceLock<Vec<Wish>> = OnceLock::new();
 static LOG: OnceLock<File> = OnceLock::new();
 static PASSES: [AtomicU32; Point::ALL.len()] = [const { AtomicU32::new(0) }; Point::ALL.len()];
 
@@ -32,13 +32,14 @@ pub const fn compiled_in() -> bool {
 }
 
 /// Arms `NAME`, `NAME:N` or `NAME:N:MODE`: what happens when the process passes that point for the N-th
-/// time (from 1). MODE is `abort`, `stop` (as by SIGSTOP), `sleep:MS` or, for steps that can say so, `error`.
+/// time (from 1). MODE is `abort`, `stop` (as by SIGSTOP), `sleep:MS` or, for steps that can say so, `error`. Several
+/// wishes stand behind each other, with commas.
 ///
 /// # Errors
 /// A wish that isn't one.
 pub fn arm(wish: &str) -> Result<(), BadWish> {
     // A second wish in one process would be a mistake of the test; the first one holds.
-    let _ = ARMED.set(wish::parse(wish)?);
+    let _ = ARMED.set(wish.split(',').map(wish::parse).collect::<Result<_, _>>()?);
     Ok(())
 }
 
@@ -106,7 +107,8 @@ async fn pass(step: Step, side: Side) -> Result<(), Injected> {
         eprintln!("{point} can't be written down: {error}");
         std::process::abort();
     }
-    let Some(wish) = ARMED.get().filter(|wish| wish.point == point && wish.nth == nth) else { return Ok(()) };
+    let mut armed = ARMED.get().into_iter().flatten();
+    let Some(wish) = armed.find(|wish| wish.point == point && wish.nth == nth) else { return Ok(()) };
     match wish.mode {
         Mode::Abort => std::process::abort(),
         Mode::Stop => stop(),

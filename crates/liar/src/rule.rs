@@ -33,6 +33,8 @@ pub enum Act {
     /// Before the answer.
     #[default]
     Now,
+    /// A create twice, as where a proxy repeats it; anything else once.
+    Twice,
     /// Not at all.
     Never,
     /// So many milliseconds after the answer.

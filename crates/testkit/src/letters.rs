@@ -86,6 +86,20 @@ impl Fleet {
         })
     }
 
+    /// Whether the broker has a queue.
+    ///
+    /// # Panics
+    /// Where the broker is away.
+    #[must_use]
+    pub fn has_queue(&self, queue: &str) -> bool {
+        let queue = format!("{}.{queue}", self.prefix);
+        self.runtime.block_on(async {
+            let (channel, _connection) = self.channel().await;
+            let options = QueueDeclareOptions::durable().passive();
+            channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await.is_ok()
+        })
+    }
+
     /// Messages of a queue that nobody holds.
     ///
     /// # Panics

@@ -70,6 +70,15 @@ impl Overnight {
             .with("LOG_FORMAT", "text")
     }
 
+    /// The same binary on a folder of its own, as on another machine.
+    ///
+    /// # Panics
+    /// A path that isn't text.
+    #[must_use]
+    pub fn elsewhere(&self) -> Self {
+        Self::new(self.binary.to_str().expect("a path of text"))
+    }
+
     /// With a variable in its environment.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -219,6 +228,27 @@ pub fn page(url: &str) -> String {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("text");
     answer
+}
+
+/// Sends a body to a server of ours on this machine; answers the status, or none where the connection ends without
+/// one.
+///
+/// # Panics
+/// Where nobody listens.
+#[must_use]
+pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Option<u16> {
+    let (host, path) = url.trim_start_matches("http://").split_once('/').expect("an address and a path");
+    let mut socket = std::net::TcpStream::connect(host).expect("somebody listens");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let sent = write!(
+        socket,
+        "POST /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
+    let mut answer = String::new();
+    // A server that dies of what it is sent cuts the connection at any time.
+    let _ = sent.and_then(|()| socket.read_to_string(&mut answer));
+    answer.split(' ').nth(1)?.parse().ok()
 }
 
 /// The sample issues that ship with the product.

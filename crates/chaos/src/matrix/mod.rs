@@ -6,6 +6,7 @@ pub mod outages;
 pub mod passes;
 pub mod promises;
 pub mod signals;
+pub mod turns;
 
 use crate::ground::Pair;
 use crate::scenario::Scenario;
@@ -16,10 +17,17 @@ use crate::site::Site;
 pub fn laptop(site: &Site) -> Vec<Scenario> {
     let passes = passes::laptop(site);
     let promises = promises::on(Pair::Sqlite);
-    [promises, crashes::laptop(&passes), lies::laptop(), signals::laptop(&passes), outages::laptop()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        promises,
+        crashes::laptop(&passes),
+        turns::laptop(),
+        lies::laptop(),
+        signals::laptop(&passes),
+        outages::laptop(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// On PostgreSQL and RabbitMQ, in processes of their own.
@@ -27,8 +35,15 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
 pub fn troop(site: &Site) -> Vec<Scenario> {
     let passes = passes::troop(site);
     let promises = promises::on(Pair::Fleet);
-    [promises, crashes::troop(&passes), lies::troop(), signals::troop(&passes), outages::troop()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        promises,
+        crashes::troop(&passes),
+        turns::troop(),
+        lies::troop(),
+        signals::troop(&passes),
+        outages::troop(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -55,18 +55,33 @@ pub fn troop() -> Vec<Scenario> {
     ]
 }
 
-fn held(laptop: &Laptop) {
-    laptop.liar.set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
+/// Batches stay at the provider until the settings say otherwise.
+pub(super) fn held() -> Settings {
+    Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() }
 }
 
-/// A copy of the folder from before the submit takes the place of the one that has submitted: the audit finds what is
+/// A copy of the folder from before the uploads takes the place of the one that has submitted: the audit finds what is
 /// out, and adopts it.
 fn older_backup(site: &Site) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 4;
-    held(&laptop);
-    laptop.start_schedule_run(Some("provider.upload.before:1"));
-    let _ = laptop.wait(Some("provider.upload.before:1"));
+    let laptop = restored(laptop, &held());
+    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
+    laptop.finish()
+}
+
+/// A night that is at the provider, and then its folder as it was when all was planned and nothing had gone up.
+pub(super) fn restored(mut laptop: Laptop, settings: &Settings) -> Laptop {
+    laptop.liar.set(settings);
+    // Two batches are submitted at a time.
+    let slow = "provider.upload.before:1:sleep:30000,provider.upload.before:2:sleep:30000";
+    laptop.start_schedule_run(Some(slow));
+    let _ = laptop.wait_until(
+        None,
+        Duration::from_secs(25),
+        "SELECT 6 - count(*) FROM batches WHERE state = 'planned'",
+    );
+    laptop.kill();
     let backup = laptop.home.folder().join("backup");
     copy(&laptop.home.data_dir(), &backup);
     laptop.up(None);
@@ -75,8 +90,7 @@ fn older_backup(site: &Site) -> Outcome {
     laptop.forget_looks();
     std::fs::remove_dir_all(laptop.home.data_dir()).expect("the folder goes");
     copy(&backup, &laptop.home.data_dir());
-    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
-    laptop.finish()
+    laptop
 }
 
 /// A create lands when it has long been given into a person's hands: the audit before the next create adopts it.
@@ -247,7 +261,7 @@ fn poison(site: &Site) -> Outcome {
 }
 
 /// Waits until work is under way.
-fn until_some_are_open(troop: &mut Troop) {
+pub(super) fn until_some_are_open(troop: &mut Troop) {
     let deadline = std::time::Instant::now() + Duration::from_secs(40);
     while troop
         .fleet

@@ -18,7 +18,9 @@ struct Turn<'a> {
 #[must_use]
 pub fn no_double_pay(evidence: &Evidence) -> Vec<Finding> {
     let accepted = evidence.accepted();
-    let mut findings = twins(&accepted);
+    // A proxy that sends a create twice is not to be hindered: then what counts is that nothing is billed twice.
+    let doubled = evidence.expected.doubled;
+    let mut findings = if doubled { Vec::new() } else { twins(&accepted) };
     let mut requests: BTreeMap<(String, &str), Vec<Turn<'_>>> = BTreeMap::new();
     for entry in &evidence.ledger {
         let Entry::Line { batch, custom_id, billed, shown, .. } = entry else { continue };
@@ -36,6 +38,9 @@ pub fn no_double_pay(evidence: &Evidence) -> Vec<Finding> {
         let allowed = if evidence.expected.retry_paid { 1 + again } else { 1 };
         if billed > allowed {
             findings.push(Finding::new("I1", format!("{custom_id} of job {job} was billed {billed} times")));
+        }
+        if doubled {
+            continue;
         }
         findings.extend(at_once(&accepted, turns).map(|(one, other)| {
             Finding::new("I1", format!("{custom_id} of job {job} ran in {one} and {other} at once"))

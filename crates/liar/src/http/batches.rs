@@ -12,7 +12,7 @@ use wire::CreateBatch;
 
 use super::{Answer, carry_out};
 use crate::ledger::Entry;
-use crate::rule::{End, Fence, Op};
+use crate::rule::{Act, End, Fence, Op, Rule};
 use crate::serve::App;
 use crate::world::{StoredBatch, World, now_ms};
 
@@ -23,28 +23,35 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Bytes) -> Response
         return carry_out(app, Op::Create, String::new(), nonsense).await;
     };
     carry_out(app, Op::Create, asked.input_file_id.clone(), move |world, rule| {
-        let deleted = world.files.get(&asked.input_file_id).is_none_or(|file| file.deleted);
-        if deleted && world.settings.fence == Fence::CreateFails {
-            return Answer::refusal(400, Some("invalid_request"), "the input file is gone");
+        if rule.act == Act::Twice {
+            accept(world, rule, &asked);
         }
-        let id = format!("batch_{:032x}", world.batches.len() + 1);
-        let fate = rule.fate.clone().unwrap_or_else(|| world.settings.fate.clone());
-        world.happens(Entry::Batch {
-            at: now_ms(),
-            id: id.clone(),
-            file: asked.input_file_id,
-            endpoint: asked.endpoint,
-            metadata: asked.metadata.unwrap_or_default(),
-            fate: Box::new(fate),
-        });
-        let walks = world.walks;
-        if let Some(batch) = world.batch(&id) {
-            batch.since = Some((Instant::now(), walks));
-        }
-        world.start(&id);
-        Answer::ok(world.batch(&id).map(|batch| describe(batch).to_string()).unwrap_or_default())
+        accept(world, rule, &asked)
     })
     .await
+}
+
+fn accept(world: &mut World, rule: &Rule, asked: &CreateBatch) -> Answer {
+    let deleted = world.files.get(&asked.input_file_id).is_none_or(|file| file.deleted);
+    if deleted && world.settings.fence == Fence::CreateFails {
+        return Answer::refusal(400, Some("invalid_request"), "the input file is gone");
+    }
+    let id = format!("batch_{:032x}", world.batches.len() + 1);
+    let fate = rule.fate.clone().unwrap_or_else(|| world.settings.fate.clone());
+    world.happens(Entry::Batch {
+        at: now_ms(),
+        id: id.clone(),
+        file: asked.input_file_id.clone(),
+        endpoint: asked.endpoint.clone(),
+        metadata: asked.metadata.clone().unwrap_or_default(),
+        fate: Box::new(fate),
+    });
+    let walks = world.walks;
+    if let Some(batch) = world.batch(&id) {
+        batch.since = Some((Instant::now(), walks));
+    }
+    world.start(&id);
+    Answer::ok(world.batch(&id).map(|batch| describe(batch).to_string()).unwrap_or_default())
 }
 
 pub(crate) async fn list(

@@ -49,7 +49,7 @@ pub(crate) async fn carry_out(
     let rule = app.lock().rule_for(op);
     let mut answer = None;
     match rule.act {
-        Act::Now => answer = Some(act(&mut app.lock(), &rule)),
+        Act::Now | Act::Twice => answer = Some(act(&mut app.lock(), &rule)),
         Act::Never => {}
         Act::Late(ms) => {
             let (app, rule) = (Arc::clone(&app), rule.clone());
