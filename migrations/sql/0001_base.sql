@@ -122,6 +122,7 @@ CREATE TABLE batches (
     UNIQUE (job_id, number)
 );
 CREATE UNIQUE INDEX batches_provider ON batches (provider_id) WHERE provider_id IS NOT NULL;
+CREATE INDEX batches_created ON batches (remote_created_at) WHERE remote_created_at IS NOT NULL;
 
 -- One request line of a job each; narrow, since status queries walk it.
 CREATE TABLE batch_job_tasks (

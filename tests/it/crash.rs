@@ -124,8 +124,8 @@ fn every_step_of_a_job_is_tested() {
     let passed: BTreeSet<&str> = log.lines().filter_map(|line| line.split(':').next()).collect();
     let tested = |point: &&Point| TESTED.contains(&point.step.name());
     let tested: BTreeSet<String> = Point::ALL.iter().filter(tested).map(Point::to_string).collect();
-    // A commit may be overtaken, and a claim renewed, on a slow day.
-    let now_and_then = ["store.give_back", "store.unlease", "store.renew"];
+    // A commit may be overtaken, and a claim renewed, on a slow day; and three looks may be due together, or not.
+    let now_and_then = ["store.give_back", "store.unlease", "store.renew", "provider.find_batches"];
     let passed = passed.into_iter().filter(|point| !now_and_then.iter().any(|step| point.starts_with(step)));
     assert_eq!(passed.map(str::to_owned).collect::<BTreeSet<_>>(), tested);
 }

@@ -247,15 +247,16 @@ fn ten_thousand_open_batches_are_looked_at() {
     let (calls, looks, cpu) = measure(&fleet);
     std::thread::sleep(INTERVAL);
     let after = measure(&fleet);
+    let (calls, looks, cpu) = (after.0 - calls, after.1 - looks, after.2 - cpu);
     println!(
-        "| {:<44} | {open:>6} | {open:>7} | {:>6} | {:>8} | {:>6.1} |",
-        "open batches: looks, calls, seconds of CPU a minute",
-        after.1 - looks,
-        after.0 - calls,
-        after.2 - cpu
+        "| {:<44} | {open:>6} | {open:>7} | {looks:>6} | {calls:>8} | {cpu:>6.1} |",
+        "open batches: looks, calls, seconds of CPU a minute"
     );
-    assert!(after.1 - looks > f64::from(open) * 0.85, "each is looked at once in an interval");
-    assert!(after.0 - calls < f64::from(open) / 10.0, "the list shows most of them");
+    assert!(looks > f64::from(open) * 0.85, "each is looked at once in an interval");
+    // A message holds 500 polls: five pages of the list, one more where it begins among batches of the same second,
+    // and one more where it ends. The minute may cut a round in two, and each part has a message that isn't full.
+    let messages = (looks / 500.0).ceil() + 2.0;
+    assert!(calls <= messages * 7.0, "the list shows them: {calls} calls for {looks} looks");
 }
 
 /// Calls to the provider so far.

@@ -9,6 +9,7 @@ mod bad_input;
 mod chaos;
 mod cli;
 mod crash;
+mod economy;
 mod events;
 mod faults;
 mod fleet;

@@ -45,7 +45,7 @@ impl Client {
         self.walk(&first, |batch: &Batch| batch.id.clone(), look).await
     }
 
-    /// Looks for batches in the account's list behind the batch `after`. Goes on for as long as a page shows at
+    /// Looks for batches in the account's list behind the batch `after`, or from its beginning. Goes on for as long as a page shows at
     /// least two of them: from there on it is cheaper to look at each. A batch that is not among the answers
     /// may be further down.
     ///
@@ -54,17 +54,21 @@ impl Client {
     pub async fn find_batches(
         &self,
         mut wanted: HashSet<String>,
-        mut after: String,
+        mut after: Option<String>,
     ) -> Result<Vec<Batch>, CallError> {
         let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
         let mut found = Vec::new();
         while wanted.len() >= WORTH_A_PAGE {
-            let page: List<Batch> = self.json(&first.clone().query("after", after)).await?;
+            let call = match after {
+                Some(after) => first.clone().query("after", after),
+                None => first.clone(),
+            };
+            let page: List<Batch> = self.json(&call).await?;
             let last = page.data.last().map(|batch| batch.id.clone()).filter(|_| page.has_more);
             let before = found.len();
             found.extend(page.data.into_iter().filter(|batch| wanted.remove(&batch.id)));
             let Some(last) = last.filter(|_| found.len() >= before + WORTH_A_PAGE) else { break };
-            after = last;
+            after = Some(last);
         }
         Ok(found)
     }

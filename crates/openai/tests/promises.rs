@@ -352,12 +352,13 @@ async fn the_list_is_read_only_as_long_as_it_is_cheaper_than_single_looks() {
     let wanted = |ids: &[u32]| ids.iter().map(|id| format!("batch_{id}")).collect();
     // Two of the first page, one of the second: the third is not worth it.
     let server = Server::start(vec![page(&[8, 7, 6]), page(&[5, 4]), page(&[3, 2])]).await;
-    let found = server.client().find_batches(wanted(&[7, 6, 4, 3, 2]), "batch_9".to_owned()).await.unwrap();
+    let found =
+        server.client().find_batches(wanted(&[7, 6, 4, 3, 2]), Some("batch_9".to_owned())).await.unwrap();
     let found: Vec<_> = found.iter().map(|batch| batch.id.as_str()).collect();
     assert_eq!(found, ["batch_7", "batch_6", "batch_4"]);
     assert_eq!(server.count(), 2);
     assert!(server.request(0).contains("after=batch_9") && server.request(1).contains("after=batch_6"));
     // One alone is looked at by itself.
-    assert!(server.client().find_batches(wanted(&[7]), "batch_9".to_owned()).await.unwrap().is_empty());
+    assert!(server.client().find_batches(wanted(&[7]), Some("batch_9".to_owned())).await.unwrap().is_empty());
     assert_eq!(server.count(), 2);
 }

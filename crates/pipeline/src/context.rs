@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, JobId, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, UnknownCreate};
+use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, Time, UnknownCreate};
 use queue::Queue;
 use store::{SettleRules, Store};
 use tokio::sync::{Mutex, Notify};
@@ -113,6 +113,18 @@ pub struct Context {
 /// How long a create rests that never left, or that the provider was too busy for.
 const CREATE_REST: Duration = Duration::from_secs(10);
 
+/// How long until all open batches are looked at: at the multiples of `interval`, so that whatever the jobs, what stands
+/// together in the provider's list is due together, and a page of it answers a hundred looks. No batch is looked at
+/// twice within a tenth of the interval.
+fn until_next_look(now: Time, interval: Duration) -> Duration {
+    let since = Duration::from_micros(u64::try_from(now.timestamp_micros()).unwrap_or_default());
+    let past = Duration::from_nanos(
+        u64::try_from(since.as_nanos() % interval.as_nanos().max(1)).unwrap_or_default(),
+    );
+    let rest = interval.saturating_sub(past);
+    if rest < interval / 10 { rest + interval } else { rest }
+}
+
 impl Context {
     /// Puts the parts together.
     #[must_use]
@@ -126,15 +138,10 @@ impl Context {
         self.store.clock()
     }
 
-    /// The rules of a job's batches. Looks are spread by up to a tenth from job to job, so that jobs that began
-    /// together are not looked at together for ever; the batches of one job stay together, as they do in the
-    /// provider's list.
-    pub(crate) fn batch_policy(&self, job: JobId) -> Policy {
-        let tenth = self.config.poll_interval / 10;
-        let share = u32::try_from(job.0.as_u128() % 201).unwrap_or(100);
-        let poll_interval = self.config.poll_interval.saturating_sub(tenth) + tenth * share / 100;
+    /// The rules of batches.
+    pub(crate) fn batch_policy(&self) -> Policy {
         Policy {
-            poll_interval,
+            poll_interval: until_next_look(self.clock().now(), self.config.poll_interval),
             create_within: self.config.create_within,
             settle: self.config.settle,
             unknown: self.config.unknown,
@@ -152,5 +159,23 @@ impl Context {
     /// Rings the relay's bell: an order was placed.
     pub fn ring(&self) {
         self.bell.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_batches_are_looked_at_together() {
+        let minute = Duration::from_secs(60);
+        for (now, seconds) in
+            [(600_000, 60), (600_001, 60), (615_000, 45), (654_000, 6), (654_001, 66), (659_999, 61)]
+        {
+            let at = Time::from_timestamp_millis(now).unwrap_or_default();
+            let until = until_next_look(at, minute).as_millis();
+            assert_eq!(until.div_ceil(1_000), seconds, "{now}");
+            assert_eq!((u128::from(now.unsigned_abs()) + until) % 60_000, 0, "{now}");
+        }
     }
 }

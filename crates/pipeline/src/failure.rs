@@ -57,6 +57,11 @@ impl From<reception::WordError> for Failure {
     }
 }
 
+/// Whether a call failed for reasons that hold for every call of this kind.
+pub(crate) fn is_outage(error: &openai::CallError) -> bool {
+    error.is_auth() || error.is_quota() || error.class() != openai::Class::Refused
+}
+
 impl Failure {
     /// Whether the world outside is to blame: such failures use up nobody's patience.
     pub(crate) fn is_outage(&self) -> bool {
@@ -65,9 +70,7 @@ impl Failure {
             Self::Store(StoreError::Missing { .. } | StoreError::Row { .. }) | Self::Fault(_) => false,
             // A disk that is full is emptied by somebody.
             Self::Store(_) | Self::File { .. } => true,
-            Self::Provider(error) => {
-                error.is_auth() || error.is_quota() || error.class() != openai::Class::Refused
-            }
+            Self::Provider(error) => is_outage(error),
         }
     }
 

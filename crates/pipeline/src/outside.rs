@@ -109,11 +109,11 @@ pub(crate) async fn batch(context: &Context, id: &str) -> Result<Batch, CallErro
     call(Step::ProviderLook, context.openai.batch(id)).await
 }
 
-/// Looks for batches in the list behind the batch `after`, as long as that is cheaper than to look at each.
+/// Looks for batches in the list behind the batch `after`, or from its beginning, as long as that is cheaper than to look at each.
 pub(crate) async fn find_batches(
     context: &Context,
     wanted: HashSet<String>,
-    after: String,
+    after: Option<String>,
 ) -> Result<Vec<Batch>, CallError> {
     call(Step::ProviderFind, context.openai.find_batches(wanted, after)).await
 }

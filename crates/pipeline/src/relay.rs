@@ -23,7 +23,7 @@ const FULL_SLEEP: Duration = Duration::from_millis(100);
 /// others; larger than the workers of a lane, so that none of them waits for the relay. It is filled once half of it is
 /// free: choosing among all that is due takes as long for one as for many.
 const WINDOW: usize = 64;
-/// Polls in one message: as many batches as a page of the provider's list shows.
+/// Polls in one message: where one ends, a page of the provider's list shows batches of two.
 const POLLS: usize = MAX_ORDERS;
 /// How long a poll that is due waits for others, at most, and as a share of the interval between two looks.
 const COMPANY: Duration = Duration::from_secs(3);
@@ -50,20 +50,30 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) {
     }
 }
 
-/// When polls leave: together, since what is due together costs one look at the provider's list.
+/// When polls leave: together, since what is due together costs one walk of the provider's list.
 struct Polls {
     company: Duration,
-    sent: Option<Instant>,
+    /// Since when the first of them is due.
+    due: Option<Instant>,
+    /// How long until they leave.
+    wait: Duration,
 }
 
 impl Polls {
     fn new(interval: Duration) -> Self {
-        Self { company: COMPANY.min(interval / COMPANY_SHARE), sent: None }
+        Self { company: COMPANY.min(interval / COMPANY_SHARE), due: None, wait: LONGEST_SLEEP }
     }
 
-    /// How long those that are due still wait.
-    fn wait(&self) -> Duration {
-        self.sent.map_or(Duration::ZERO, |sent| self.company.saturating_sub(sent.elapsed()))
+    async fn look(&mut self, context: &Context) -> Result<(), StoreError> {
+        let next = context.store.next_send(context.config.provider.as_str(), &[Lane::Poll]).await?;
+        if next.is_some_and(|next| next.is_zero()) {
+            let since = *self.due.get_or_insert_with(Instant::now);
+            self.wait = self.company.saturating_sub(since.elapsed());
+        } else {
+            self.due = None;
+            self.wait = next.unwrap_or(LONGEST_SLEEP) + self.company;
+        }
+        Ok(())
     }
 }
 
@@ -86,12 +96,10 @@ const fn per_message(lane: Lane) -> usize {
 /// Sends what is due, as far as there is room.
 async fn send_due(context: &Context, polls: &mut Polls) -> Result<Left, StoreError> {
     let mut left = Left::Nothing;
+    polls.look(context).await?;
     for lane in Lane::ALL {
-        if lane == Lane::Poll {
-            if !polls.wait().is_zero() {
-                continue;
-            }
-            polls.sent = Some(Instant::now());
+        if lane == Lane::Poll && !polls.wait.is_zero() {
+            continue;
         }
         if let Left::Some = send_lane(context, lane).await? {
             left = Left::Some;
@@ -116,8 +124,8 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     due.truncate(room);
     // Put off before they are sent: of several relays one sends an order, and one that dies costs a pause.
     let mut ours = context.store.put_off(due).await?;
-    // Ids rise with time: what was planned together travels together.
-    ours.sort_unstable_by_key(|order| order.command.entity());
+    // What stands together in the provider's list travels together.
+    ours.sort_unstable_by_key(|order| (order.created, order.command.entity()));
     for orders in ours.chunks(per_message(lane)) {
         // Orders of several jobs have no trace in common; each finds its own with its claim.
         let trace = orders.first().map(|order| order.trace);
@@ -149,6 +157,5 @@ async fn next(context: &Context, polls: &Polls) -> Result<Duration, StoreError> 
     let provider = context.config.provider.as_str();
     let others: Vec<Lane> = Lane::ALL.into_iter().filter(|lane| *lane != Lane::Poll).collect();
     let other = context.store.next_send(provider, &others).await?.unwrap_or(LONGEST_SLEEP);
-    let poll = context.store.next_send(provider, &[Lane::Poll]).await?.unwrap_or(LONGEST_SLEEP);
-    Ok(other.min(poll.max(polls.wait())))
+    Ok(other.min(polls.wait))
 }

@@ -70,7 +70,7 @@ pub(crate) async fn conclude(
 ) -> Result<bool, Failure> {
     loop {
         let row = context.store.batch(id).await?;
-        let policy = context.batch_policy(row.batch.job);
+        let policy = context.batch_policy();
         let Some(decision) = decide_batch(&row.batch, fact, context.clock().now(), &policy) else {
             return Ok(false);
         };

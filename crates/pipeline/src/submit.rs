@@ -84,7 +84,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     }
     let sent_by = Instant::now() + context.config.create_within / 2;
     let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
-    let policy = context.batch_policy(row.batch.job);
+    let policy = context.batch_policy();
     let Some(decision) = decide_batch(&row.batch, &intent, context.clock().now(), &policy) else {
         return Ok(Handled::Nothing);
     };

@@ -1,6 +1,7 @@
 //! The machine: takes a message, claims its order, runs the stage, gives the claim back. It knows no
 //! stage's work.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,12 +12,12 @@ use queue::Message;
 use store::Release;
 use telemetry::metrics::{MESSAGE_SECONDS, MESSAGES_CONSUMED, ORDERS_HANDLED};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, is_outage};
 use crate::outside;
 use crate::{collect, plan, poll, seen, settle, submit};
 
@@ -62,33 +63,40 @@ pub(crate) async fn work(context: Context, lane: Lane, stop: CancellationToken) 
 
 /// Claims what a message names, as far as it was not answered, nudged or claimed since it was sent.
 async fn claim(context: &Context, message: &Message) -> Vec<Claimed> {
-    let mut all = Vec::with_capacity(message.orders.len());
-    for order in &message.orders {
-        let command = Command::new(message.lane, order.entity);
-        match context.store.claim(command, order.seq, context.config.lease).await {
-            Ok(claimed) => all.extend(claimed),
-            Err(error) => {
-                tracing::warn!(lane = %message.lane, error = %chain(&error), "claim failed; the order is sent again");
-            }
-        }
-    }
-    all
+    let orders: Vec<_> = message.orders.iter().map(|order| (order.entity, order.seq)).collect();
+    context.store.claim_all(message.lane, &orders, context.config.lease).await.unwrap_or_else(|error| {
+        tracing::warn!(lane = %message.lane, error = %chain(&error), "claim failed; what was sent is sent again");
+        Vec::new()
+    })
 }
 
 /// Handles claims that came in one message, one after the other.
 async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
     let (outcome, started) = (if all.is_empty() { "stale" } else { "claimed" }, Instant::now());
     metrics::counter!(MESSAGES_CONSUMED, "queue" => lane.as_str(), "outcome" => outcome).increment(1);
-    let kept: Vec<_> = all.iter().map(|claimed| keep_claim(context.clone(), *claimed)).collect();
-    // Where the list can't be had, each is looked at by itself, and fails or not by itself.
-    let listed = poll::list(context, &all).await.unwrap_or_else(|error| {
-        tracing::warn!(error = %chain(&error), "the provider's list can't be had");
-        poll::Listed::new()
-    });
-    let listed = Arc::new(listed);
-    for (claimed, renewing) in all.into_iter().zip(kept) {
-        one(context, claimed, Arc::clone(&listed)).await;
-        renewing.cancel();
+    let mut kept: HashMap<_, _> =
+        all.iter().map(|claimed| (claimed.command, keep_claim(context.clone(), *claimed))).collect();
+    match poll::list(context, &all).await {
+        // Away, or too busy: each look would hear the same, and make it worse.
+        Err(Failure::Provider(error)) if is_outage(&error) => {
+            for claimed in all {
+                finish(context, claimed, Err(Failure::Provider(error.clone())), &span(&claimed)).await;
+            }
+        }
+        listed => {
+            // Where the list can't be had, each is looked at by itself, and fails or not by itself.
+            let listed = listed.unwrap_or_else(|error| {
+                tracing::warn!(error = %chain(&error), "the provider's list can't be had");
+                poll::Listed::default()
+            });
+            let left = poll::look_again(context, all, &listed).await;
+            kept.retain(|command, _| left.iter().any(|claimed| claimed.command == *command));
+            let listed = Arc::new(listed);
+            for claimed in left {
+                one(context, claimed, Arc::clone(&listed)).await;
+                kept.remove(&claimed.command);
+            }
+        }
     }
     metrics::histogram!(MESSAGE_SECONDS, "queue" => lane.as_str()).record(started.elapsed());
 }
@@ -100,9 +108,14 @@ async fn one(context: &Context, claimed: Claimed, listed: Arc<poll::Listed>) {
     let result = tokio::spawn(handled.instrument(span.clone())).await;
     let result =
         result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
+    finish(context, claimed, result, &span).await;
+}
+
+/// Gives a claim back, with what came of it.
+async fn finish(context: &Context, claimed: Claimed, result: Result<Handled, Failure>, span: &Span) {
     let given_back = give_back(context, claimed, result).instrument(span.clone()).await;
     if let Err(error) = given_back {
-        tracing::warn!(parent: &span, error = %chain(&error), "claim could not be given back; its lease runs out");
+        tracing::warn!(parent: span, error = %chain(&error), "claim could not be given back; its lease runs out");
     }
 }
 
@@ -131,8 +144,8 @@ async fn handle(context: &Context, claimed: Claimed, listed: &poll::Listed) -> R
     }
 }
 
-/// Renews a claim while its handler runs.
-fn keep_claim(context: Context, claimed: Claimed) -> CancellationToken {
+/// Renews a claim until the answer is dropped.
+fn keep_claim(context: Context, claimed: Claimed) -> DropGuard {
     let done = CancellationToken::new();
     let stop = done.clone();
     tokio::spawn(async move {
@@ -152,7 +165,7 @@ fn keep_claim(context: Context, claimed: Claimed) -> CancellationToken {
             }
         }
     });
-    done
+    done.drop_guard()
 }
 
 async fn give_back(

@@ -11,7 +11,7 @@ use crate::message::{MAX_ORDERS, Message, Order};
 /// may be ignored doesn't raise it.
 const VERSION: u64 = 1;
 /// Largest body that is looked at: ten times the largest that is ever written.
-const LARGEST_BODY: usize = 100_000;
+const LARGEST_BODY: usize = 500_000;
 
 /// What the body of a message turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(crate) fn write(message: &Message) -> Result<Vec<u8>, &'static str> {
         return Err("it has no orders");
     }
     if message.orders.len() > MAX_ORDERS {
-        return Err("it has more than 100 orders; send several");
+        return Err("it has more than 500 orders; send several");
     }
     let orders = message.orders.iter().map(|order| FormOrder { entity: order.entity, seq: order.seq });
     let form = Form { v: VERSION, lane: message.lane.as_str().to_owned(), orders: orders.collect() };
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn what_is_not_a_message_says_why() {
         let order = r#"{"entity":"00000000-0000-0000-0000-000000000000","seq":3}"#;
-        let many = format!(r#"{{"v":1,"lane":"poll","orders":[{}]}}"#, vec![order; 101].join(","));
+        let many = format!(r#"{{"v":1,"lane":"poll","orders":[{}]}}"#, vec![order; MAX_ORDERS + 1].join(","));
         let cases: [(&str, &str); 9] = [
             ("", "no JSON object"),
             ("hello", "no JSON object"),
@@ -132,7 +132,7 @@ mod tests {
             (r#"{"v":1}"#, "not a message of version 1"),
             (r#"{"v":1,"lane":"submit","orders":[]}"#, "lane"),
             (r#"{"v":1,"lane":"poll","orders":[]}"#, "0 orders"),
-            (&many, "101 orders"),
+            (&many, "501 orders"),
             (r#"{"v":1,"lane":"poll","orders":[{"entity":"x","seq":1}]}"#, "not a message"),
         ];
         for (body, expected) in cases {

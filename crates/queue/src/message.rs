@@ -18,9 +18,9 @@ pub struct Message {
     pub trace: Option<String>,
 }
 
-/// Most orders of one message: enough for a page of the provider's list, few enough to be claimed within
-/// a lease.
-pub const MAX_ORDERS: usize = 100;
+/// Most orders of one message: enough for several pages of the provider's list, few enough to be claimed with one
+/// statement.
+pub const MAX_ORDERS: usize = 500;
 
 /// An order, as it was when it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

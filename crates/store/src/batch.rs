@@ -83,6 +83,18 @@ impl Store {
         Ok(found)
     }
 
+    /// The provider's id of the batch, of the jobs that `provider` runs, that it created next after `time`: in its
+    /// list, which shows newer ones first, that of `time` stand behind it.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn created_next(&self, provider: &str, time: Time) -> Result<Option<String>, StoreError> {
+        let text = "SELECT provider_id FROM batches WHERE remote_created_at > $1 AND provider_id IS NOT NULL \
+            AND job_id IN (SELECT id FROM batch_jobs WHERE provider = $2) ORDER BY remote_created_at LIMIT 1";
+        let row = self.sql("created_next", text).time(time).text(provider).one(&self.connection).await?;
+        row.map(|row| row.text("provider_id")).transpose()
+    }
+
     async fn batches_where(&self, condition: &str, id: uuid::Uuid) -> Result<Vec<BatchRow>, StoreError> {
         let text = format!("SELECT * FROM batches WHERE {condition} ORDER BY number");
         self.sql("batch", text).id(id).all(&self.connection).await?.iter().map(read).collect()

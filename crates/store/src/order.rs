@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::sql::{Row, Sql};
-use crate::{Store, StoreError, event};
+use crate::{CHUNK, Store, StoreError, event};
 
 /// An order to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct DueOrder {
     pub seq: i64,
     /// Its job's place in a trace.
     pub trace: Trace,
+    /// When the provider created its batch, where it has.
+    pub created: Option<Time>,
     sends: u32,
 }
 
@@ -58,7 +60,8 @@ impl Store {
     ) -> Result<Vec<DueOrder>, StoreError> {
         let (now, of) = (self.dialect.now(), of_provider("$2"));
         let text = format!(
-            "SELECT entity_id, seq, sends, (SELECT j.trace FROM batch_jobs j WHERE j.id = first.job_id) AS trace FROM ( \
+            "SELECT entity_id, seq, sends, (SELECT j.trace FROM batch_jobs j WHERE j.id = first.job_id) AS trace, \
+                (SELECT b.remote_created_at FROM batches b WHERE b.id = first.entity_id) AS created FROM ( \
                 SELECT * FROM ( \
                     SELECT entity_id, job_id, seq, sends, priority, send_at, \
                         ROW_NUMBER() OVER (PARTITION BY job_id ORDER BY send_at, entity_id) AS turn \
@@ -76,7 +79,8 @@ impl Store {
             .iter()
             .map(|row| {
                 let command = Command::new(lane, row.id("entity_id")?);
-                Ok(DueOrder { command, seq: row.int("seq")?, trace: trace(row)?, sends: row.small("sends")? })
+                let (seq, sends) = (row.int("seq")?, row.small("sends")?);
+                Ok(DueOrder { command, seq, trace: trace(row)?, created: row.get("created")?, sends })
             })
             .collect()
     }
@@ -92,21 +96,27 @@ impl Store {
             by_sends.entry(order.sends + 1).or_default().push(order);
         }
         let mut ours = Vec::new();
-        for (sends, mut orders) in by_sends {
-            let later = self.dialect.now_plus_ms("$2");
-            let text = format!(
-                "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND (entity_id, seq) IN (VALUES "
-            );
-            let sql = self.write(Step::PutOff, text).int(sends).int(millis(resend_after(sends)));
-            let sql = sql.rows(&orders, |values, order| {
-                values.id(order.command.entity()).int(order.seq);
-            });
-            let rows = sql.then(") RETURNING entity_id").all(&self.connection).await?;
-            let taken = rows.iter().map(|row| row.id("entity_id")).collect::<Result<HashSet<_>, _>>()?;
-            orders.retain(|order| taken.contains(&order.command.entity()));
-            ours.extend(orders);
+        for (sends, orders) in &by_sends {
+            for orders in orders.chunks(CHUNK) {
+                ours.extend(self.put_off_alike(*sends, orders).await?);
+            }
         }
         Ok(ours)
+    }
+
+    /// Puts off orders that are about to be sent for the `sends`-th time.
+    async fn put_off_alike(&self, sends: u32, orders: &[DueOrder]) -> Result<Vec<DueOrder>, StoreError> {
+        let later = self.dialect.now_plus_ms("$2");
+        let text = format!(
+            "UPDATE orders SET sends = $1, send_at = {later} WHERE sends = $1 - 1 AND (entity_id, seq) IN (VALUES "
+        );
+        let sql = self.write(Step::PutOff, text).int(sends).int(millis(resend_after(sends)));
+        let sql = sql.rows(orders, |values, order| {
+            values.id(order.command.entity()).int(order.seq);
+        });
+        let rows = sql.then(") RETURNING entity_id").all(&self.connection).await?;
+        let taken = rows.iter().map(|row| row.id("entity_id")).collect::<Result<HashSet<_>, _>>()?;
+        Ok(orders.iter().filter(|order| taken.contains(&order.command.entity())).copied().collect())
     }
 
     /// Messages of a lane that are sent and not yet claimed, of the jobs that `provider` runs; those that were
@@ -166,23 +176,71 @@ impl Store {
         seq: i64,
         lease: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
+        Ok(self.claim_all(command.lane(), &[(command.entity(), seq)], lease).await?.pop())
+    }
+
+    /// Claims those of up to [`CHUNK`] orders of a lane, each an entity and a sequence number, that were not answered,
+    /// nudged or claimed since they were sent.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn claim_all(
+        &self,
+        lane: Lane,
+        orders: &[(Uuid, i64)],
+        lease: Duration,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (now, later) = (self.dialect.now(), self.dialect.now_plus_ms("$2"));
         let text = format!(
-            "UPDATE orders SET lease_until = {later}, fence = fence + 1 \
-             WHERE entity_id = $1 AND lane = $2 AND seq = $3 AND due_at <= {now} \
-             AND (lease_until IS NULL OR lease_until <= {now}) \
-             RETURNING fence, failures, outages, job_id, \
-                (SELECT j.trace FROM batch_jobs j WHERE j.id = orders.job_id) AS trace",
-            later = self.dialect.now_plus_ms("$4"),
-            now = self.dialect.now(),
+            "UPDATE orders SET lease_until = {later}, fence = fence + 1 WHERE lane = $1 AND due_at <= {now} \
+             AND (lease_until IS NULL OR lease_until <= {now}) AND (entity_id, seq) IN (VALUES "
         );
-        let sql = self.write(Step::Claim, text).id(command.entity()).text(command.lane().as_str()).int(seq);
-        let row = sql.int(millis(lease)).one(&self.connection).await?;
-        row.map(|row| {
+        let sql = self.write(Step::Claim, text).text(lane.as_str()).int(millis(lease));
+        let sql = sql.rows(orders, |values, (entity, seq)| {
+            values.id(*entity).int(*seq);
+        });
+        let sql = sql.then(
+            ") RETURNING entity_id, seq, fence, failures, outages, job_id, \
+             (SELECT j.trace FROM batch_jobs j WHERE j.id = orders.job_id) AS trace",
+        );
+        let claimed = |row: &Row| {
+            let command = Command::new(lane, row.id("entity_id")?);
             let (failures, outages) = (row.small("failures")?, row.small("outages")?);
-            let (job, trace) = (JobId(row.id("job_id")?), trace(&row)?);
+            let (job, trace, seq) = (JobId(row.id("job_id")?), trace(row)?, row.int("seq")?);
             Ok(Claimed { command, job, trace, seq, fence: row.int("fence")?, failures, outages })
-        })
-        .transpose()
+        };
+        sql.all(&self.connection).await?.iter().map(claimed).collect()
+    }
+
+    /// Answers up to [`CHUNK`] polls whose looks found nothing new: they are due again at `due`. One that somebody
+    /// nudged meanwhile is given back as it is.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn look_again(&self, polls: &[Claimed], due: Time) -> Result<(), StoreError> {
+        if polls.is_empty() {
+            return Ok(());
+        }
+        let due_at = self.dialect.now_plus_ms("$1");
+        let text = format!(
+            "UPDATE orders SET due_at = {due_at}, send_at = {due_at}, seq = seq + 1, sends = 0, failures = 0, outages = 0, \
+             fence = fence + 1, lease_until = NULL, last_error = NULL WHERE (entity_id, seq, fence) IN (VALUES "
+        );
+        let pause = (due - self.clock.now()).num_milliseconds();
+        let sql = self.write(Step::GiveBack, text).int(pause).rows(polls, |values, poll| {
+            values.id(poll.command.entity()).int(poll.seq).int(poll.fence);
+        });
+        let answered = sql.then(")").run(&self.connection).await?;
+        if usize::try_from(answered).is_ok_and(|answered| answered == polls.len()) {
+            return Ok(());
+        }
+        let text =
+            "UPDATE orders SET lease_until = NULL, fence = fence + 1 WHERE (entity_id, fence) IN (VALUES ";
+        let sql = self.write(Step::Unlease, text).rows(polls, |values, poll| {
+            values.id(poll.command.entity()).int(poll.fence);
+        });
+        sql.then(")").run(&self.connection).await?;
+        Ok(())
     }
 
     /// Renews a claim; false where somebody else has claimed it since.

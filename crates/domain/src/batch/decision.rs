@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Batch, Refusal, ValidationFailure};
-use crate::{Event, NextOrder};
+use crate::{Event, Lane, NextOrder};
 
 /// What the rules of a batch may be told.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,19 @@ pub struct BatchDecision {
     pub note: Option<String>,
     /// What outsiders hear.
     pub events: Vec<Event>,
+}
+
+impl BatchDecision {
+    /// Whether all that it says of `batch`, which it was made for, is when to look again.
+    #[must_use]
+    pub fn only_looks_again(&self, batch: &Batch) -> bool {
+        let NextOrder::Due(Lane::Poll, _) = self.order else { return false };
+        self.batch == *batch
+            && self.attempts == AttemptEffect::None
+            && self.events.is_empty()
+            && self.note.is_none()
+            && !self.nudge_job
+    }
 }
 
 /// What becomes of a batch's live attempts when it ends without results.

@@ -315,3 +315,22 @@ fn a_state_that_waits_for_nobody_is_an_end_or_is_parked() {
         }
     }
 }
+
+#[test]
+fn a_look_that_finds_nothing_new_only_looks_again() {
+    let remote =
+        Remote { status: Some("in_progress".to_owned()), total: 2, completed: 1, ..Remote::default() };
+    let state = BatchState::Open { provider_id: "batch_1".to_owned() };
+    let (id, job) = (BatchId(uuid::Uuid::nil()), JobId(uuid::Uuid::nil()));
+    let batch = Batch { id, job, version: 3, upload: 1, cancel: false, state, remote: remote.clone() };
+    let only_again = |remote: Remote, end| {
+        let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
+        let seen = Seen { provider_id, input_file_id, upload: Some(1), end, refusal: None, remote };
+        let decision = decide(&batch, &Fact::Observed(seen), NOW, &policy(UnknownCreate::Park));
+        decision.is_some_and(|decision| decision.only_looks_again(&batch))
+    };
+    assert!(only_again(remote.clone(), None));
+    assert!(!only_again(Remote { completed: 2, ..remote.clone() }, None));
+    assert!(!only_again(Remote { status: Some("finalizing".to_owned()), ..remote.clone() }, None));
+    assert!(!only_again(remote, Some(End::Completed)));
+}

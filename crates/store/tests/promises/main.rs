@@ -47,6 +47,7 @@ promises! {
     a_claim_that_ran_out_is_taken_over_and_can_be_told_apart,
     a_nudge_is_not_buried_by_whoever_holds_the_older_order,
     a_lost_message_comes_back,
+    looks_are_answered_together_and_bury_no_nudge,
     a_job_is_run_by_the_provider_that_it_was_submitted_to,
     a_small_job_does_not_wait_behind_a_large_one,
     whoever_read_an_older_version_is_overtaken,
@@ -285,6 +286,28 @@ async fn a_nudge_is_not_buried_by_whoever_holds_the_older_order(database: Fresh)
     store.nudge(job.0).await.unwrap();
     store.release(&claimed, Release::Done).await.unwrap();
     assert_eq!(due(&store, Lane::Plan).await.len(), 1);
+}
+
+async fn looks_are_answered_together_and_bury_no_nudge(database: Fresh) {
+    let store = database.open().await;
+    accept(&store, new_job(&store), 1..=1).await;
+    let second = accept(&store, new_job(&store), 2..=2).await;
+    let sent: Vec<_> =
+        due(&store, Lane::Plan).await.iter().map(|order| (order.command.entity(), order.seq)).collect();
+    let claimed = store.claim_all(Lane::Plan, &sent, LEASE).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(store.claim_all(Lane::Plan, &sent, LEASE).await.unwrap(), [], "a claim holds");
+    store.nudge(second.0).await.unwrap();
+    store.look_again(&claimed, store.clock().now() + chrono::TimeDelta::hours(1)).await.unwrap();
+    let left: Vec<_> = due(&store, Lane::Plan).await.iter().map(|order| order.command).collect();
+    assert_eq!(left, [Command::Plan(second)], "the nudge stays");
+    // Whoever held one may neither renew nor answer it.
+    for claimed in &claimed {
+        assert!(!store.renew(claimed, LEASE).await.unwrap());
+    }
+    store.look_again(&claimed, store.clock().now()).await.unwrap();
+    let left: Vec<_> = due(&store, Lane::Plan).await.iter().map(|order| order.command).collect();
+    assert_eq!(left, [Command::Plan(second)]);
 }
 
 async fn a_lost_message_comes_back(database: Fresh) {
