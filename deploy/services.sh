@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Finds or starts what the tests talk to, PostgreSQL and RabbitMQ, and says which. In this order: what the
 # environment names, what runs on this machine, the programs that are installed (a private server on a port of
-# its own), a Docker engine, Debian packages (as root). Prints what to export on standard output:
+# its own), Debian packages (as root), a Docker engine. Tests that kill or wipe a server start one of their own,
+# for which the programs themselves must be there; it says where they aren't. Prints what to export on standard
+# output:
 #
 #     eval "$(deploy/services.sh)"      finds or starts
 #     deploy/services.sh stop           stops what it has started; services it found are left alone
@@ -18,11 +20,29 @@ fail() { say "$*"; exit 1; }
 
 pg_answers() { # URL without a database
     if command -v psql >/dev/null; then
-        PGCONNECT_TIMEOUT=3 psql "$1/postgres" -Atqc 'SELECT 1' >/dev/null 2>&1
+        # Never asks for a password: a server that wants another one than the URL has is not for us.
+        PGCONNECT_TIMEOUT=3 psql -w "$1/postgres" -Atqc 'SELECT 1' >/dev/null 2>&1
     else
-        local address=${1#*@}
-        (exec 3<>"/dev/tcp/${address%:*}/${address##*:}") 2>/dev/null
+        pg_greets "$1"
     fi
+}
+
+# Without psql: an open port may be Docker's, with nobody behind it yet. A server answers who comes in with R, for
+# how to prove it, and 0 where no proof is asked for; a password in the URL is taken on trust.
+pg_greets() { # URL without a database
+    local who=${1#*://} address=${1##*@} user answer length
+    who=${who%@*}
+    user=${who%%:*}
+    case $address in *:*) ;; *) address=$address:5432 ;; esac
+    length=$((4 + 4 + 5 + ${#user} + 1 + 9 + 9 + 1))
+    answer=$( (exec 3<>"/dev/tcp/${address%:*}/${address##*:}" &&
+        printf "\\x00\\x00\\x00\\x$(printf %02x $length)\\x00\\x03\\x00\\x00user\\x00$user\\x00database\\x00postgres\\x00\\x00" >&3 &&
+        timeout 3 head -c 9 <&3 | od -An -tx1) 2>/dev/null) || return 1
+    answer=${answer// /}
+    case $who in
+        *:*) [ "${answer:0:2}" = 52 ] ;;
+        *) [ "$answer" = 520000000800000000 ] ;;
+    esac
 }
 
 pg_programs() { # the newest that is installed
@@ -60,15 +80,15 @@ postgres() {
     if [ -n "${TEST_POSTGRES_URL:-}" ]; then fail "no PostgreSQL answers at TEST_POSTGRES_URL"; fi
     if pg_programs >/dev/null; then
         pg_private && say "PostgreSQL started from $(pg_programs) on port $pg_port"
+    elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        packages postgresql
+        pg_private && say "PostgreSQL installed from Debian's packages and started on port $pg_port"
     elif docker info >/dev/null 2>&1; then
         docker run --detach --rm --name overnight-postgres --publish "127.0.0.1:$pg_port:5432" \
             --env POSTGRES_HOST_AUTH_METHOD=trust postgres:17 >/dev/null
         say "PostgreSQL started by Docker on port $pg_port"
-    elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        packages postgresql
-        pg_private && say "PostgreSQL installed from Debian's packages and started on port $pg_port"
     else
-        fail "no PostgreSQL: install it, start a Docker engine, run this as root on Debian, or set TEST_POSTGRES_URL"
+        fail "no PostgreSQL: install it, run this as root on Debian, start a Docker engine, or set TEST_POSTGRES_URL"
     fi
     until_answers pg_answers "$private" || fail "PostgreSQL did not answer at $private; its log is in $home/postgres/log"
     pg_url=$private
@@ -123,15 +143,14 @@ rabbitmq() {
     done
     if mq_programs >/dev/null; then
         mq_private && say "RabbitMQ started from $(mq_programs) on port $mq_port"
+    elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        packages rabbitmq-server
+        mq_private && say "RabbitMQ installed from Debian's packages and started on port $mq_port"
     elif docker info >/dev/null 2>&1; then
         docker run --detach --rm --name overnight-rabbitmq --publish "127.0.0.1:$mq_port:5672" rabbitmq:3.13 >/dev/null
         say "RabbitMQ started by Docker on port $mq_port"
-    elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        packages rabbitmq-server
-        mq_answers 127.0.0.1:5672 || mq_private
-        say "RabbitMQ installed from Debian's packages and started on port $mq_port"
     else
-        fail "no RabbitMQ: install it, start a Docker engine, run this as root on Debian, or set TEST_AMQP_URL"
+        fail "no RabbitMQ: install it, run this as root on Debian, start a Docker engine, or set TEST_AMQP_URL"
     fi
     until_answers mq_answers "$private" || fail "RabbitMQ did not answer at $private; its log is in $home/rabbitmq/log"
     mq_url="amqp://guest:guest@$private"
@@ -152,6 +171,17 @@ until_answers() { # at most a minute
     return 1
 }
 
+# What answers may be elsewhere, or in a container.
+programs() {
+    local missing=()
+    pg_programs >/dev/null || missing+=(postgresql)
+    mq_programs >/dev/null || missing+=(rabbitmq-server)
+    if [ ${#missing[@]} -gt 0 ]; then
+        say "the programs of ${missing[*]} are not installed here: tests that start a server of their own will fail"
+        say "(Debian: apt-get install ${missing[*]})"
+    fi
+}
+
 stop() {
     if [ -s "$home/postgres/postmaster.pid" ]; then
         as_postgres "$(pg_programs)/pg_ctl" --pgdata "$home/postgres" --mode fast stop >/dev/null && say "PostgreSQL stopped"
@@ -169,6 +199,7 @@ case ${1:-start} in
     start)
         postgres
         rabbitmq
+        programs
         echo "export TEST_POSTGRES_URL=$pg_url"
         echo "export TEST_AMQP_URL=$mq_url"
         ;;

@@ -59,9 +59,16 @@ def work(arguments):
             row = cursor.fetchone()
             if row is None:
                 break
-            cursor.execute("UPDATE tasks SET status = 'completed', result = '{}' WHERE id = %s", row)
-            taken += 1
             time.sleep(arguments.pause)
+            cursor.execute(
+                "UPDATE tasks SET status = 'completed', result = '{}', updated_at = now()"
+                " WHERE id = %s AND status = 'running'",
+                row,
+            )
+            if cursor.rowcount == 1:
+                taken += 1
+            else:
+                print(f"task {row[0]} was taken away while it ran; its answer is dropped", file=sys.stderr)
     print(f"{taken} tasks were run by the live runner")
 
 

@@ -80,7 +80,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run everything in one process: the gateway with its simulated model, and the stages of the night
     Up,
-    /// Run one part of the night in a process of its own; any number of each, on PostgreSQL and RabbitMQ
+    /// Run one part of the night in a process of its own, on PostgreSQL and RabbitMQ: one gateway to a data folder,
+    /// any number of each other
     Serve {
         /// Which part
         #[arg(value_enum)]

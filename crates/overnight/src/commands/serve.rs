@@ -1,6 +1,7 @@
 //! `overnight serve ROLE`: one part of the night in a process of its own, until somebody stops it.
 //!
-//! Any number of each role may run; what they share is the database, and the broker tells them what is due.
+//! Any number of each role may run; what they share is the database, and the broker tells them what is due. Only
+//! a gateway has its data folder, and so the provider that it plays, to itself.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
