@@ -1,6 +1,7 @@
 //! The ground that a night stands on: a pair of backends, and what can be done to a night on either. A scenario that
 //! is written against this runs unchanged on both.
 
+use std::path::Path;
 use std::time::Duration;
 
 use liar::Liar;
@@ -78,6 +79,14 @@ impl Ground {
                 night.begin(laptop, wish);
             }
             Self::Troop(troop) => night.begin_in(troop, wish),
+        }
+    }
+
+    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
+    pub fn wait_for_pass(&mut self, log: &Path, point: &str, patience: Duration) -> bool {
+        match self {
+            Self::Laptop(laptop, _) => laptop.wait_for_pass(log, point, patience),
+            Self::Troop(troop) => troop.wait_for_pass(log, point, patience),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The matrix: every scenario there is, in an order that is the same every time.
 
+pub mod cancels;
 pub mod crashes;
 pub mod lies;
 pub mod outages;
@@ -21,6 +22,7 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
         promises,
         crashes::laptop(&passes),
         turns::laptop(),
+        cancels::on(Pair::Sqlite),
         lies::laptop(),
         signals::laptop(&passes),
         outages::laptop(),
@@ -39,6 +41,7 @@ pub fn troop(site: &Site) -> Vec<Scenario> {
         promises,
         crashes::troop(&passes),
         turns::troop(),
+        cancels::on(Pair::Fleet),
         lies::troop(),
         signals::troop(&passes),
         outages::troop(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use liar::{Act, Fate, Op, Reply, Rule, Settings};
+use liar::{Act, Entry, Fate, Op, Reply, Rule, Settings};
 use testkit::{Broker, Server};
 
 use crate::laptop::{Laptop, Waited};
@@ -22,6 +22,11 @@ pub fn laptop() -> Vec<Scenario> {
     let mut all = vec![
         Scenario::new(LAPTOP, "an older backup is restored while batches are out", older_backup),
         Scenario::new(LAPTOP, "a create turns up after it was parked", turns_up),
+        Scenario::new(
+            LAPTOP,
+            "a create turns up after its fence, and its requests were answered",
+            after_its_fence,
+        ),
         Scenario::new(LAPTOP, "the shared memory of SQLite is gone after a kill", no_shared_memory),
         Scenario::new(LAPTOP, "the provider is away for a while", provider_away),
     ];
@@ -110,6 +115,19 @@ fn turns_up(site: &Site) -> Outcome {
     laptop.expected.tasks += TASKS;
     laptop.start_schedule_run(None);
     let _ = laptop.wait(None);
+    laptop.finish()
+}
+
+/// A create lands when its file is gone, and another one has long done its work: it can't run any more.
+fn after_its_fence(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    laptop.expected.spare_looks = 4;
+    laptop.liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
+    laptop.start_schedule_run(None);
+    let _ = laptop.wait(None);
+    laptop.liar.release();
+    let ended = || laptop.liar.ledger().iter().filter(|entry| matches!(entry, Entry::Ended { .. })).count();
+    testkit::until("the seventh batch has ended", || ended() == 7);
     laptop.finish()
 }
 

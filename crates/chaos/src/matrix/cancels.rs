@@ -1,0 +1,66 @@
+//! A cancel races with the work: while a step of submitting or collecting takes long, all jobs are called off. Whoever
+//! writes second has lost the race, and decides again.
+
+use std::time::Duration;
+
+use super::passes::Night;
+use crate::ground::{Ground, Pair};
+use crate::scenario::{Outcome, Scenario};
+
+/// Steps in hand when the cancel comes.
+const POINTS: [&str; 18] = [
+    "store.plan.before",
+    "store.plan.after",
+    "provider.upload.after",
+    "store.intent.before",
+    "store.intent.after",
+    "provider.create.before",
+    "provider.create.after",
+    "store.create.before",
+    "store.create.after",
+    "provider.look.after",
+    "provider.find_batches.after",
+    "store.poll.before",
+    "provider.download.after",
+    "store.settle_lines.before",
+    "store.settle_lines.after",
+    "store.collect.before",
+    "store.collect.after",
+    "store.settle.before",
+];
+/// How long the step takes.
+const STEP_MS: u64 = 2_000;
+/// Longest until it is taken.
+const SOON: Duration = Duration::from_secs(30);
+
+/// All of them, on a pair of backends.
+#[must_use]
+pub fn on(pair: Pair) -> Vec<Scenario> {
+    let group = match pair {
+        Pair::Sqlite => "cancel races, sqlite",
+        Pair::Fleet => "cancel races, postgres and rabbitmq",
+    };
+    let race = |point: &'static str| {
+        Scenario::new(group, format!("with {point}"), move |site| race(pair.evening(site), point))
+    };
+    POINTS.into_iter().map(race).collect()
+}
+
+fn race(mut ground: Ground, point: &str) -> Outcome {
+    ground.expected().all_succeed = false;
+    ground.expected().spare_looks += 4;
+    let log = ground.home().folder().join("passed");
+    ground.home().set("OVERNIGHT_CRASH_LOG", log.to_str().expect("a path of text"));
+    ground.begin(Night::ByHand, Some(&format!("{point}:1:sleep:{STEP_MS}")));
+    let _ = ground.wait_for_pass(&log, point, SOON);
+    ground.home().unset("OVERNIGHT_CRASH_LOG");
+    let jobs = ground.texts("SELECT CAST(id AS TEXT) FROM batch_jobs ORDER BY id");
+    let cancels: Vec<_> = jobs.iter().map(|job| ground.home().spawn(&["batch", "cancel", job])).collect();
+    let _ = ground.wait();
+    for mut cancel in cancels {
+        // It waits for its job, which has ended.
+        let _ = cancel.kill();
+        let _ = cancel.wait();
+    }
+    ground.finish()
+}
