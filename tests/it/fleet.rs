@@ -99,6 +99,22 @@ fn a_role_stops_in_order() {
 }
 
 #[test]
+fn a_run_that_a_process_works_on_or_that_rests_is_not_taken_by_a_command() {
+    let fleet = Fleet::new(crate::overnight());
+    let _ = fleet.home.run(&["schedule", "run"]).exits(0);
+    // A scheduler's, which has ten minutes left; its fence says whether anybody claimed it since.
+    fleet.change(
+        "UPDATE schedule_runs SET state = 'started', finished_at = NULL, fence = 70, failures = 3, \
+         lease_until = now() + interval '10 minutes'",
+    );
+    let _ = fleet.home.run(&["schedule", "run"]).exits(0);
+    let is_held = "SELECT count(*) FROM schedule_runs \
+        WHERE state = 'started' AND fence = 70 AND lease_until > now() + interval '9 minutes'";
+    assert_eq!(fleet.number(is_held), 1);
+    assert_eq!(fleet.number("SELECT count(*) FROM schedule_runs WHERE state = 'finished'"), 1);
+}
+
+#[test]
 fn a_gateway_tells_its_health_like_every_role_and_compose_asks_for_it() {
     let mut fleet = Fleet::new(crate::overnight());
     let admin = fleet.start("gateway", "gateway")["admin"].as_str().unwrap().to_owned();

@@ -16,6 +16,10 @@ use crate::world::{Desk, World, night, reach_first};
 pub(crate) async fn run(config: &Config, name: &str, output: &Output) -> Result<Exit, Trouble> {
     let desk = Desk::open_to_write(config, "schedule run").await?;
     reach_first(config).await?;
+    if !desk.is_elsewhere() {
+        // Nobody else can be at work: whoever had claimed a run is dead. In a fleet the claims are those of the living.
+        desk.store.forget_run_claims().await?;
+    }
     let (jobs, runs) = gather(config, &desk.store, name, output).await?;
     if jobs.is_empty() {
         let document = json!({ "runs": runs, "jobs": [] });
@@ -50,8 +54,6 @@ async fn gather(
     output: &Output,
 ) -> Result<(Vec<JobId>, Vec<Value>), Trouble> {
     let night = night(config)?;
-    // The folder is ours: whoever had claimed a run is dead.
-    store.forget_run_claims().await?;
     pipeline::ensure(store, &night).await?;
     let cap = (name == Schedule::OVERNIGHT).then_some(config.overnight_max_tasks);
     let (mut jobs, mut runs) = (Vec::new(), Vec::new());
