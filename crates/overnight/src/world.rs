@@ -368,5 +368,10 @@ pub(crate) async fn connect(
 
 /// What stands between us and the broker.
 pub(crate) fn broker_trouble(error: &queue::QueueError) -> Trouble {
-    Trouble::caused(Exit::Unreachable, error).fix("check QUEUE_URL, and overnight topology apply")
+    let trouble = Trouble::caused(Exit::Unreachable, error);
+    match error {
+        // It says what to do itself.
+        queue::QueueError::Differs { .. } => trouble,
+        _ => trouble.fix("check QUEUE_URL, and overnight topology apply"),
+    }
 }

@@ -40,8 +40,8 @@ pub enum QueueError {
     },
     /// An exchange or a queue is there and is made otherwise.
     #[error(
-        "{what} exists at the broker, made otherwise: {reason}; let it run empty, delete it or migrate its \
-         messages, then run `overnight topology apply`"
+        "{what} exists at the broker, made otherwise: {reason}; delete it there, and `overnight topology apply` makes \
+         it anew: work and events are sent again, but not what lies in the queues inbox and dead, so move that first"
     )]
     Differs {
         /// Which one.

@@ -1,4 +1,5 @@
-//! Makes, checks and removes the topology at a broker. Checking needs no rights and changes nothing.
+//! Makes, checks and removes the topology at a broker. Checking needs no rights and changes nothing; how a queue was
+//! made shows only to whoever may declare it.
 
 use lapin::options::{
     ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::link::Link;
-use super::topology::{Names, Part};
+use super::topology::{Exchange, Names, Part, Queue};
 use super::{broken, short};
 use crate::health::Way;
 use crate::{Options, QueueError};
@@ -35,14 +36,14 @@ pub async fn apply(url: &str, prefix: &str) -> Result<(), QueueError> {
     applied
 }
 
-/// Whether every exchange and queue is there. Bindings and arguments can't be seen; a missing binding
-/// shows when a message is sent.
+/// Whether every exchange and queue is there, and made as it should be, as far as the user may declare it. Bindings
+/// can't be seen; a missing one shows when a message is sent.
 ///
 /// # Errors
-/// A broker that doesn't answer; the first exchange or queue that is missing.
+/// A broker that doesn't answer; the first exchange or queue that is missing or made otherwise.
 pub async fn check(url: &str, prefix: &str) -> Result<(), QueueError> {
     let (link, names, options) = connect(url, prefix).await?;
-    let checked = check_on(&link, &names, Part::All, &options).await;
+    let checked = compare_on(&link, &names, Part::All, &options).await;
     link.close().await;
     checked
 }
@@ -105,16 +106,57 @@ pub(crate) async fn check_on(
     bounded(options, async { check_all(&link.channel().await?, names, part).await }).await
 }
 
-async fn apply_all(channel: &Channel, names: &Names, part: Part) -> Result<(), QueueError> {
+/// Looks for all of a part, and whether it is made as it should be. A look sees no arguments: the broker compares them
+/// only where what is there is declared again. So what is missing is found first, and is not made here.
+pub(crate) async fn compare_on(
+    link: &Link,
+    names: &Names,
+    part: Part,
+    options: &Options,
+) -> Result<(), QueueError> {
+    check_on(link, names, part, options).await?;
+    bounded(options, compare_all(link, names, part)).await
+}
+
+/// On a channel each: the broker closes it where the user may not declare, who then can't compare.
+async fn compare_all(link: &Link, names: &Names, part: Part) -> Result<(), QueueError> {
     for exchange in names.exchanges() {
-        let declared =
-            channel.exchange_declare(short(&exchange.name)?, exchange.kind, EXCHANGE, FieldTable::default());
-        declared.await.map_err(|error| said("exchange", &exchange.name, &error))?;
+        if_allowed(declare_exchange(&link.channel().await?, exchange).await)?;
     }
     for queue in names.queues(part) {
-        let options = QueueDeclareOptions::durable();
-        let declared = channel.queue_declare(short(&queue.name)?, options, queue.arguments);
-        declared.await.map_err(|error| said("queue", &queue.name, &error))?;
+        if_allowed(declare_queue(&link.channel().await?, queue).await)?;
+    }
+    Ok(())
+}
+
+fn if_allowed(declared: Result<(), QueueError>) -> Result<(), QueueError> {
+    match declared {
+        Err(QueueError::Forbidden { what, .. }) => {
+            tracing::debug!(what, "how it is made can't be seen: the user may not declare it");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn declare_exchange(channel: &Channel, exchange: Exchange) -> Result<(), QueueError> {
+    let declared =
+        channel.exchange_declare(short(&exchange.name)?, exchange.kind, EXCHANGE, FieldTable::default());
+    declared.await.map_err(|error| said("exchange", &exchange.name, &error))
+}
+
+async fn declare_queue(channel: &Channel, queue: Queue) -> Result<(), QueueError> {
+    let declared =
+        channel.queue_declare(short(&queue.name)?, QueueDeclareOptions::durable(), queue.arguments);
+    declared.await.map(drop).map_err(|error| said("queue", &queue.name, &error))
+}
+
+async fn apply_all(channel: &Channel, names: &Names, part: Part) -> Result<(), QueueError> {
+    for exchange in names.exchanges() {
+        declare_exchange(channel, exchange).await?;
+    }
+    for queue in names.queues(part) {
+        declare_queue(channel, queue).await?;
     }
     for binding in names.bindings(part) {
         let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);

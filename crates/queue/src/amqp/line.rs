@@ -50,8 +50,8 @@ impl Line {
     }
 
     /// The first connection of a process. It waits for a broker that starts at the same time, for a
-    /// bounded time, and declares nothing: a missing queue at the start is a wrong address or a forgotten
-    /// step, and a person should hear of it.
+    /// bounded time, and makes nothing: a missing queue at the start is a wrong address or a forgotten
+    /// step, and one that is made otherwise may lose what it is given; a person should hear of it.
     ///
     /// # Errors
     /// Why there is none.
@@ -61,7 +61,7 @@ impl Line {
             let (address, options) = (&self.broker.address, &self.broker.options);
             let error = match Link::open(address, options, self.way).await {
                 Ok(link) => {
-                    declare::check_on(&link, &self.broker.names, Part::All, options).await?;
+                    declare::compare_on(&link, &self.broker.names, Part::All, options).await?;
                     self.pauses = pauses();
                     return Ok(link);
                 }
@@ -99,7 +99,7 @@ impl Line {
     async fn rebuild_once(&self) -> Result<Link, QueueError> {
         let Broker { address, names, options, .. } = &*self.broker;
         let link = Link::open(address, options, self.way).await?;
-        match declare::check_on(&link, names, Part::Work, options).await {
+        match declare::compare_on(&link, names, Part::Work, options).await {
             Ok(()) => {}
             Err(QueueError::Missing { what }) => {
                 tracing::warn!(what, "the broker lost its topology; it is declared again");

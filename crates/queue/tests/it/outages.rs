@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use domain::Lane;
+use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use queue::{Options, Queue, QueueError, Sent, State, topology};
 use testkit::{Broker, free_port};
 
@@ -105,14 +107,19 @@ async fn a_broker_without_memory_stops_no_acknowledgement_and_gets_nothing_late(
     queue.close().await;
 }
 
+/// The address for a user who may not declare.
+fn may_not_declare(private: &Broker, place: &Place) -> String {
+    private.ctl(&["add_user", "worker", "worker"]);
+    private.ctl(&["set_permissions", "worker", "^$", ".*", ".*"]);
+    place.url.replace("guest:guest", "worker:worker")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_return_is_never_taken_for_an_arrival() {
     let private = Broker::start();
     let place = Place::new(&private.url()).await;
-    // A user who may not declare, so that the lost binding stays lost.
-    private.ctl(&["add_user", "worker", "worker"]);
-    private.ctl(&["set_permissions", "worker", "^$", ".*", ".*"]);
-    let url = place.url.replace("guest:guest", "worker:worker");
+    // So that the lost binding stays lost.
+    let url = may_not_declare(&private, &place);
     let queue = Queue::connect(&url, place.options()).await.unwrap();
     place.hands().await.unbind(&place, Lane::Poll).await;
 
@@ -218,4 +225,44 @@ async fn an_encrypted_line_is_checked_against_its_authority() {
     let unknown = Queue::connect(&url, Options { connect_timeout: within, ..place.options() }).await;
     let error = unknown.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
+}
+
+/// A consumer that hears nothing though messages wait: here because another, that is stuck, is the only
+/// one its queue talks to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_falls_silent_is_rebuilt() {
+    let private = Broker::start();
+    let place = Place::new(&private.url()).await;
+    let url = may_not_declare(&private, &place);
+    let (hands, name) = (place.hands().await, place.name("poll"));
+    hands.delete(&name).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("quorum")));
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    let queue_name = ShortString::from(name.as_str());
+    hands.channel.queue_declare(queue_name.clone(), QueueDeclareOptions::durable(), arguments).await.unwrap();
+    let options = QueueBindOptions::default();
+    let bound = hands.channel.queue_bind(
+        queue_name.clone(),
+        place.name("work").into(),
+        "poll".into(),
+        options,
+        FieldTable::default(),
+    );
+    bound.await.unwrap();
+    hands.channel.basic_qos(1, Default::default()).await.unwrap();
+    let stuck = hands.channel.basic_consume(queue_name, "".into(), Default::default(), FieldTable::default());
+    let stuck = stuck.await.unwrap();
+
+    // Whoever could declare it would not start on a queue like that.
+    let queue = Queue::connect(&url, place.options()).await.unwrap();
+    for seq in 0..3 {
+        send(&queue, &message(Lane::Poll, seq)).await;
+    }
+    healthy(&queue, "the silent consumer is rebuilt", work_again(0)).await;
+    let error = queue.health().work.unwrap().last_error.unwrap();
+    assert!(error.contains("hears nothing"), "{error}");
+    drop((stuck, hands));
+    let received = drain_to(&queue, Lane::Poll, 2).await;
+    assert!(received.contains(&0), "{received:?}");
 }

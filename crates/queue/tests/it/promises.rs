@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::rig::raw::publish_unreadable_id;
 use crate::rig::{
-    Place, broker, drain_to, healthy, message, rebuilt, send, seq, soon, until, work_again, works,
-    works_in_the_end,
+    Place, broker, drain_to, healthy, message, rebuilt, send, seq, soon, until, works, works_in_the_end,
 };
 use domain::{Clock, Lane};
 use lapin::BasicProperties;
-use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use queue::{EventMessage, Options, Queue, QueueError, Sent, topology};
 
@@ -133,16 +132,52 @@ async fn a_start_without_topology_says_what_to_do() {
     topology::check(&place.url, &place.prefix).await.unwrap();
 }
 
+/// Deletes a queue and makes it otherwise, whoever else makes it meanwhile.
+async fn make_otherwise(place: &Place, name: &str) {
+    until("it is made otherwise", || async {
+        // A broker that refuses closes the channel.
+        let hands = place.hands().await;
+        hands.delete(name).await;
+        let options = QueueDeclareOptions::durable();
+        hands.channel.queue_declare(name.into(), options, FieldTable::default()).await.ok()
+    })
+    .await;
+}
+
 #[tokio::test]
-async fn a_queue_that_is_made_otherwise_is_named() {
+async fn a_queue_that_is_made_otherwise_is_named_at_every_start() {
     let place = Place::new(&broker()).await;
-    let (hands, name) = (place.hands().await, place.name("poll"));
-    hands.delete(&name).await;
-    let options = QueueDeclareOptions::durable();
-    hands.channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await.unwrap();
-    let error = topology::apply(&place.url, &place.prefix).await.unwrap_err();
-    assert!(matches!(&error, QueueError::Differs { what, .. } if what.contains(&name)), "{error:?}");
-    assert!(error.to_string().contains("delete it or migrate"), "{error}");
+    for part in ["poll", "agent"] {
+        let name = place.name(part);
+        make_otherwise(&place, &name).await;
+        let started = Queue::connect(&place.url, place.options()).await.err();
+        let checked = topology::check(&place.url, &place.prefix).await.err();
+        let applied = topology::apply(&place.url, &place.prefix).await.err();
+        for error in [started, checked, applied] {
+            let error = error.unwrap();
+            assert!(matches!(&error, QueueError::Differs { what, .. } if what.contains(&name)), "{error:?}");
+            assert!(error.to_string().contains("delete it there"), "{error}");
+        }
+        place.hands().await.delete(&name).await;
+        topology::apply(&place.url, &place.prefix).await.unwrap();
+    }
+    works(&place.queue().await, 1).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_made_otherwise_under_its_consumer_is_not_worked_with() {
+    let place = Place::new(&broker()).await;
+    let (queue, name) = (place.queue().await, place.name("poll"));
+    make_otherwise(&place, &name).await;
+    healthy(&queue, "the queue is named", |health| {
+        let error =
+            health.work.as_ref().filter(|work| !work.is_up()).and_then(|work| work.last_error.as_ref());
+        error.is_some_and(|error| error.contains(&name) && error.contains("made otherwise"))
+    })
+    .await;
+    // What it says is enough.
+    place.hands().await.delete(&name).await;
+    works_in_the_end(&queue, 2).await;
 }
 
 #[tokio::test]
@@ -399,43 +434,6 @@ async fn a_lane_that_lost_its_binding_says_so_and_gets_it_back() {
     assert!(matches!(lost, Sent::Unknown(QueueError::Unroutable { .. })), "{lost:?}");
     works(&queue, 2).await;
     assert_eq!(queue.health().publish.rebuilt, 0);
-}
-
-/// A consumer that hears nothing though messages wait: here because another, that is stuck, is the only
-/// one its queue talks to.
-#[tokio::test]
-async fn a_consumer_that_falls_silent_is_rebuilt() {
-    let place = Place::new(&broker()).await;
-    let (hands, name) = (place.hands().await, place.name("poll"));
-    hands.delete(&name).await;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString(LongString::from("quorum")));
-    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    let queue_name = ShortString::from(name.as_str());
-    hands.channel.queue_declare(queue_name.clone(), QueueDeclareOptions::durable(), arguments).await.unwrap();
-    let options = QueueBindOptions::default();
-    let bound = hands.channel.queue_bind(
-        queue_name.clone(),
-        place.name("work").into(),
-        "poll".into(),
-        options,
-        FieldTable::default(),
-    );
-    bound.await.unwrap();
-    hands.channel.basic_qos(1, Default::default()).await.unwrap();
-    let stuck = hands.channel.basic_consume(queue_name, "".into(), Default::default(), FieldTable::default());
-    let stuck = stuck.await.unwrap();
-
-    let queue = place.queue().await;
-    for seq in 0..3 {
-        send(&queue, &message(Lane::Poll, seq)).await;
-    }
-    healthy(&queue, "the silent consumer is rebuilt", work_again(0)).await;
-    let error = queue.health().work.unwrap().last_error.unwrap();
-    assert!(error.contains("hears nothing"), "{error}");
-    drop((stuck, hands));
-    let received = drain_to(&queue, Lane::Poll, 2).await;
-    assert!(received.contains(&0), "{received:?}");
 }
 
 #[tokio::test]
