@@ -1,6 +1,6 @@
 //! The API from outside: a server beside the stages, the command line that speaks to it, tokens, retries.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Child;
 
 use serde_json::Value;
@@ -110,6 +110,87 @@ fn files_and_schedules_from_elsewhere_are_the_servers() {
     }
     assert!(!other.data_dir().exists());
     assert_eq!((up.stop(), api.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_wish_under_a_key_is_one_job_here_and_there() {
+    let files = testkit::sample_issues();
+    let submit = |key: &str| {
+        let wish = ["batch", "submit", "product-labeling", "--again", "--wait", "--json", "--files", &files];
+        [&wish[..], &["--idempotency-key", key]]
+            .concat()
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let jobs = "SELECT count(*) FROM batch_jobs";
+    let here = crate::overnight();
+    let first = here.run(&submit("tuesday")).exits(0).json()["job_id"].clone();
+    assert_eq!(here.run(&submit("tuesday")).exits(0).json()["job_id"], first);
+    assert_eq!(here.database().number(jobs), 1, "--again asks anew, and not under the same key");
+    let other = ["batch", "submit", "planner", "--files", &files, "--idempotency-key", "tuesday"];
+    let refused = here.run(&other).exits(2);
+    assert!(refused.stderr.contains("the key tuesday belongs to another wish"), "{}", refused.stderr);
+    let _ = here.run(&submit("")).exits(2);
+
+    let (server, api) = server();
+    let up = Up::of(&server, &["up"]);
+    let there = elsewhere(&api, "");
+    let first = there.run(&submit("tuesday")).exits(0).json()["job_id"].clone();
+    assert_eq!(there.run(&submit("tuesday")).exits(0).json()["job_id"], first);
+    assert_eq!(server.database().number(jobs), 1);
+    assert_eq!((up.stop(), api.stop()), (Some(0), Some(0)));
+}
+
+#[test]
+fn results_and_ends_come_from_elsewhere_whatever_happens_to_the_server_meanwhile() {
+    let (mut overnight, api) = server();
+    let port = api.said["api"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let there = elsewhere(&api, "");
+    let submit = ["batch", "submit", "planner", "--files", &testkit::sample_issues(), "--json"];
+    let job = there.run(&submit).exits(0).json()["job_id"].as_str().unwrap().to_owned();
+    // Nobody works yet, and the server is started anew while somebody waits.
+    let wait = there.spawn(&["batch", "wait", &job]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(api.stop(), Some(0));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    overnight.set("HTTP_ADDR", &format!("127.0.0.1:{port}"));
+    let api = Up::of(&overnight, &["serve", "api"]);
+    let up = Up::of(&overnight, &["up"]);
+    let waited = wait.wait_with_output().unwrap();
+    let said = String::from_utf8(waited.stderr).unwrap();
+    assert_eq!(waited.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("still waiting").count(), 1, "{said}");
+    let table = ["batch", "collect", &job, "--format", "csv", "--out", "-"];
+    assert_eq!(up.stop(), Some(0));
+    let mut rows: Vec<_> = there.run(&table).exits(0).stdout.lines().map(str::to_owned).collect();
+    let mut same: Vec<_> = overnight.run(&table).exits(0).stdout.lines().map(str::to_owned).collect();
+    rows.sort();
+    same.sort();
+    assert_eq!((rows.len(), rows), (37, same));
+    // It has ended: too late to be cancelled.
+    let _ = there.run(&["batch", "cancel", &job]).exits(1);
+    assert_eq!(api.stop(), Some(0));
+}
+
+#[test]
+fn results_that_break_off_leave_no_file() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        for socket in listener.incoming().take(2) {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nOvernight-Complete: true\r\nTransfer-Encoding: chunked\r\n\r\n";
+            write!(socket, "{head}5\r\n{{}}\n{{}}\r\n9\r\n{{").unwrap();
+        }
+    });
+    let there = crate::overnight().with("OVERNIGHT_URL", &url);
+    for format in ["jsonl", "csv"] {
+        let _ = there.run(&["batch", "collect", "0", "--format", format, "--out", "results"]).exits(69);
+        assert_eq!(std::fs::read_dir(there.folder()).unwrap().count(), 0, "{format}");
+    }
+    server.join().unwrap();
 }
 
 #[test]

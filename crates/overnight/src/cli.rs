@@ -300,6 +300,9 @@ pub(crate) struct RetryArgs {
     /// Wait until the job has ended
     #[arg(long, conflicts_with = "tonight")]
     pub(crate) wait: bool,
+    /// A word of your own for this wish: the same wish under it is the same job, however often it is said
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key, conflicts_with = "dry_run")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -353,6 +356,9 @@ pub(crate) struct SubmitArgs {
     /// Take records that are answered already, too
     #[arg(long)]
     pub(crate) again: bool,
+    /// A word of your own for this wish: the same wish under it is the same job, however often it is said
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key, conflicts_with = "dry_run")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Args)]
@@ -460,6 +466,17 @@ pub(crate) enum InstanceCommand {
 
 fn role(word: &str) -> Result<web::Role, String> {
     web::Role::parse(word).ok_or_else(|| "take viewer, operator or admin".to_owned())
+}
+
+/// As the API takes it in a header.
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("take 1 to 255 visible ASCII characters, such as a UUID".to_owned())
+    }
 }
 
 /// A number with its unit: `90s`, `20m`, `26h`, `7d`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, redirect, retry};
 use serde::Serialize;
@@ -12,6 +13,8 @@ use web::Document;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 
+/// How often a wish is sent again that got no answer, after 1, 2 and 4 s.
+const TRIES: usize = 3;
 /// How long a connection may take, and how long an answer may pause.
 const CONNECT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(90);
@@ -68,6 +71,24 @@ impl Server {
         let request = self.http.request(Method::POST, self.url(path)?);
         let request = if let Some(body) = body { request.json(body) } else { request };
         self.read(self.send(request).await?).await
+    }
+
+    /// Sends a wish that is carried out once, however often it is sent under this key: where its answer is lost, or
+    /// the server is away for a moment, it is sent again.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        key: &str,
+    ) -> Result<T, Trouble> {
+        let url = self.url(path)?;
+        let send = async || {
+            let request =
+                self.http.request(Method::POST, url.clone()).json(body).header("Idempotency-Key", key);
+            self.read(self.send(request).await?).await
+        };
+        let pauses = ExponentialBuilder::default().with_max_times(TRIES);
+        send.retry(pauses).when(|trouble: &Trouble| trouble.exit == Exit::Unreachable).await
     }
 
     /// Begins to read what streams.

@@ -12,6 +12,7 @@ mod instance;
 mod list;
 mod load;
 mod migrate;
+mod once;
 pub(crate) mod probe;
 mod processors;
 mod remote;

@@ -4,7 +4,8 @@ use api_types::{CreateJob, Filter, Reprocess};
 use reception::Wish;
 
 use crate::cli::RetryArgs;
-use crate::commands::submit::{accept_and_drive, dry_run, leave_out, wrong_of};
+use crate::commands::once;
+use crate::commands::submit::{accept_and_drive, drive, dry_run, leave_out, wrong_of};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, counted};
@@ -21,7 +22,12 @@ pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output)
     if let (Some(job), Some(reprocess)) = (&arguments.job, &mut asked.reprocess_failed) {
         reprocess.job = Some(select::job_to_drive(config, &desk.store, job).await?.to_string());
     }
-    let wish = Wish::of(&desk.store, &asked).await?;
+    let idempotency = once::idempotency(arguments.idempotency_key.as_ref(), &asked, &[])?;
+    if let Some(job) = once::brought_before(&desk.store, idempotency.as_ref()).await? {
+        return drive(config, desk, job, arguments.wait, &[], output).await;
+    }
+    let mut wish = Wish::of(&desk.store, &asked).await?;
+    wish.origin.idempotency = idempotency;
     let prepared = wish.prepare(&desk.store, &house(config)?).await?;
     leave_out(&wrong_of(&prepared.intake), false, output)?;
     if let Some(left_out) = prepared.left_out.filter(|_| !output.is_json()) {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use api_types::CreateJob;
 use domain::{JobId, Kind};
 use processor::Processor;
 use reception::{Estimate, Intake, Request, Skipped, Source};
 use serde_json::{Value, json};
 
 use crate::cli::SubmitArgs;
-use crate::commands::wait;
 use crate::commands::wrong::{self, Wrong};
+use crate::commands::{once, wait};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, bytes, count, counted, len, money, when};
@@ -31,6 +32,11 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     } else {
         Desk::open_to_write(config, "batch submit").await?
     };
+    let idempotency =
+        once::idempotency(arguments.idempotency_key.as_ref(), &asked(arguments), &arguments.files)?;
+    if let Some(job) = once::brought_before(&desk.store, idempotency.as_ref()).await? {
+        return drive(config, desk, job, arguments.wait, &[], output).await;
+    }
     let (source, label) = if arguments.task_ids.is_empty() {
         (Source::Files(files.into()), format!("files {}", arguments.files.join(" ")))
     } else {
@@ -39,7 +45,8 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     let request = request(config, processor, source, label, kind, arguments.tonight)?;
     // A backlog task that is pending is wanted, whatever was answered before.
     let again = arguments.again || !arguments.task_ids.is_empty();
-    let request = Request { again, ..request };
+    let origin = store::Origin { idempotency, ..request.origin };
+    let request = Request { again, origin, ..request };
     let checked = Intake::check(&desk.store, &request).await?;
     let wrong = wrong_of(&checked);
     if !wrong.is_empty() && arguments.skip_invalid && !has_usable(&checked) {
@@ -137,6 +144,20 @@ fn has_usable(checked: &Intake) -> bool {
     checked.estimate.requests + checked.skipped.total() > 0
 }
 
+/// What is asked for, in the words of the API, but for what is in files.
+pub(crate) fn asked(arguments: &SubmitArgs) -> CreateJob {
+    CreateJob {
+        kind: Some(arguments.kind.clone()),
+        processor: Some(arguments.processor.clone()),
+        model: arguments.model.clone(),
+        task_ids: Some(arguments.task_ids.clone()).filter(|ids| !ids.is_empty()),
+        tonight: arguments.tonight,
+        again: arguments.again,
+        dry_run: arguments.dry_run,
+        ..CreateJob::default()
+    }
+}
+
 /// Accepts what was checked, and runs the stages until the job is where it should be.
 pub(crate) async fn accept_and_drive(
     config: &Config,
@@ -152,22 +173,42 @@ pub(crate) async fn accept_and_drive(
         return Ok(Exit::Success);
     }
     reach_first(config).await?;
-    let accepted = checked.accept(&desk.store, request).await?;
-    // What is held is not waited for.
-    let until = if wait && request.hold.is_none() { Until::Ended } else { Until::Submitted };
+    let job = match checked.accept(&desk.store, request).await {
+        Ok(accepted) => accepted.job,
+        // The same wish may have come twice at once: the other one has the key then.
+        Err(error) => match once::brought_before(&desk.store, request.origin.idempotency.as_ref()).await? {
+            Some(job) => job,
+            None => return Err(error.into()),
+        },
+    };
     if !output.is_json() {
-        output.note(&format!("{} accepted: {}", accepted.job, summary(&checked.estimate, &checked.skipped)));
+        output.note(&format!("{job} accepted: {}", summary(&checked.estimate, &checked.skipped)));
     }
+    drive(config, desk, job, wait, &wrong_of(checked), output).await
+}
+
+/// Runs the stages until an accepted job is at the provider, or has ended.
+pub(crate) async fn drive(
+    config: &Config,
+    desk: Desk,
+    job: JobId,
+    wait: bool,
+    wrong: &[Wrong],
+    output: &Output,
+) -> Result<Exit, Trouble> {
+    // What is held is not waited for.
+    let held = Standing::of(&desk.store, job).await?.held(config.zone).is_some();
+    let until = if wait && !held { Until::Ended } else { Until::Submitted };
     let world = World::start(config, desk, false).await?;
-    let watched = watch(&world.context.store, accepted.job, until, None, output).await?;
+    let watched = watch(&world.context.store, job, until, None, output).await?;
     let desk = world.stop().await?;
     let exit = if until == Until::Ended {
-        wait::conclude(&desk, accepted.job, &watched, &wrong_of(checked), output).await?
+        wait::conclude(&desk, job, &watched, wrong, output).await?
     } else {
-        submitted(config, &desk, accepted.job, &watched, &wrong_of(checked), output).await?
+        submitted(config, &desk, job, &watched, wrong, output).await?
     };
     if wait {
-        wait::held_for_good(&desk, accepted.job).await?;
+        wait::held_for_good(&desk, job).await?;
     }
     desk.store.close().await?;
     Ok(exit)

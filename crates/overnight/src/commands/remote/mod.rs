@@ -10,6 +10,7 @@ use std::time::Duration;
 use api_types::{Cancelled, Job, JobList, ListJobs, ReadResults};
 use chrono::TimeDelta;
 use domain::JobOutcome;
+use reqwest::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -54,12 +55,7 @@ pub(crate) async fn batch(
             let state = open.then(|| "open".to_owned());
             list(server, ListJobs { state, created_after, ..ListJobs::default() }, limit, output).await
         }
-        BatchCommand::Cancel { job, .. } => {
-            let path = format!("/api/batch/{job}/cancel");
-            let cancelled: Cancelled = server.post(&path, None::<&Value>).await?;
-            show(&cancelled.job, output)?;
-            Ok(Exit::Success)
-        }
+        BatchCommand::Cancel { job, timeout } => cancel(server, &job, timeout, output).await,
         BatchCommand::Collect(arguments) => collect(server, &arguments, output).await,
         BatchCommand::Resolve(_) => Err(only_there("batch resolve")),
     }
@@ -79,19 +75,61 @@ async fn one(server: &Server, job: &str) -> Result<Job, Trouble> {
 const WAIT: Duration = Duration::from_secs(26 * 3_600);
 
 async fn wait(server: &Server, job: &str, timeout: Duration, output: &Output) -> Result<Exit, Trouble> {
+    let Some(found) = ended(server, job, timeout, output).await? else {
+        return Err(Trouble::new(Exit::Timeout, format!("job {job} has not ended in time"))
+            .fix(format!("look again: overnight batch wait {job}")));
+    };
+    show(&found, output)?;
+    Ok(outcome(&found))
+}
+
+/// The job once it has ended; none where it has not in time. A server that goes away meanwhile, as one that is
+/// started anew does, is waited for, too.
+async fn ended(
+    server: &Server,
+    job: &str,
+    timeout: Duration,
+    output: &Output,
+) -> Result<Option<Job>, Trouble> {
     let deadline = Instant::now() + timeout;
+    let (mut looked, mut away) = (one(server, job).await, false);
+    if let Err(trouble) = looked {
+        return Err(trouble);
+    }
     loop {
-        let found = one(server, job).await?;
-        if found.outcome.is_some() {
-            show(&found, output)?;
-            return Ok(outcome(&found));
+        match looked {
+            Ok(found) if found.outcome.is_some() => return Ok(Some(found)),
+            Ok(_) => away = false,
+            Err(trouble) if trouble.exit == Exit::Unreachable => {
+                if !away {
+                    output.note(&format!("{}; still waiting", trouble.what));
+                }
+                away = true;
+            }
+            Err(trouble) => return Err(trouble),
         }
         if Instant::now() >= deadline {
-            return Err(Trouble::new(Exit::Timeout, format!("job {job} has not ended in time"))
-                .fix(format!("look again: overnight batch wait {job}")));
+            return Ok(None);
         }
         tokio::time::sleep(LOOK).await;
+        looked = one(server, job).await;
     }
+}
+
+/// As on this machine: it succeeds only where something was cancelled.
+async fn cancel(server: &Server, job: &str, timeout: Duration, output: &Output) -> Result<Exit, Trouble> {
+    let path = format!("/api/batch/{job}/cancel");
+    let asked: Cancelled = server.post(&path, None::<&Value>).await?;
+    let job = &asked.job.job_id;
+    let Some(found) = ended(server, job, timeout, output).await? else {
+        return Err(Trouble::new(
+            Exit::Timeout,
+            format!("job {job} is being cancelled, and not all of it has stopped"),
+        )
+        .fix(format!("it goes on: overnight batch wait {job}")));
+    };
+    show(&found, output)?;
+    Ok(if outcome(&found) == Exit::of(JobOutcome::Cancelled) { Exit::Success } else { Exit::Other })
 }
 
 fn outcome(job: &Job) -> Exit {
@@ -148,14 +186,19 @@ fn document(value: &impl Serialize) -> Result<Value, Trouble> {
     serde_json::to_value(value).map_err(Trouble::other)
 }
 
-/// Results go through a line at a time. The last one is the server's count: without it some are missing.
+/// Results go through as they come.
 async fn collect(server: &Server, arguments: &CollectArgs, output: &Output) -> Result<Exit, Trouble> {
-    if arguments.format != CollectFormat::Jsonl {
-        return Err(Trouble::usage("a server's results come as lines").fix("add --format jsonl"));
-    }
+    let accept = match arguments.format {
+        CollectFormat::Jsonl => "application/x-ndjson",
+        CollectFormat::Csv => "text/csv",
+        CollectFormat::Files => {
+            return Err(Trouble::usage("a server's results come as lines or as a table")
+                .fix("add --format jsonl or --format csv"));
+        }
+    };
     let asked = ReadResults { state: arguments.state.clone(), join_input: arguments.join_input };
     let path = format!("/api/batch/{}/results", arguments.job);
-    let mut response = server.stream(&path, &asked, "application/x-ndjson").await?;
+    let response = server.stream(&path, &asked, accept).await?;
     let complete = response.headers().get("overnight-complete").is_some_and(|word| word == "true");
     if !complete && !arguments.partial {
         return Err(Trouble::new(Exit::NotFinished, format!("job {} has not ended", arguments.job))
@@ -163,6 +206,27 @@ async fn collect(server: &Server, arguments: &CollectArgs, output: &Output) -> R
     }
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("-"));
     let mut sink = Sink::open(&out, output)?;
+    let read = match arguments.format {
+        CollectFormat::Jsonl => lines(server, response, &mut sink).await,
+        CollectFormat::Csv | CollectFormat::Files => table_of(server, response, &mut sink).await,
+    };
+    // What broke off leaves no file that looks whole.
+    let summary = match read {
+        Ok(summary) => sink.close().map(|()| summary)?,
+        Err(trouble) => return Err(sink.discard(trouble)),
+    };
+    if out.as_os_str() != "-" {
+        let place = out.display().to_string();
+        output.result(&json!({ "summary": summary, "out": place }), || match summary["written"].as_u64() {
+            Some(written) => format!("{} results written to {place}", count(written)),
+            None => format!("results written to {place}"),
+        });
+    }
+    Ok(Exit::Success)
+}
+
+/// Lines, a whole one at a time. The last one is the server's count: without it some are missing.
+async fn lines(server: &Server, mut response: Response, sink: &mut Sink<'_>) -> Result<Value, Trouble> {
     let mut held: Vec<u8> = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| server.away(&error))? {
         held.extend_from_slice(&chunk);
@@ -174,25 +238,25 @@ async fn collect(server: &Server, arguments: &CollectArgs, output: &Output) -> R
             held.drain(..=end);
         }
     }
-    let last: Value = serde_json::from_slice(&held).unwrap_or_default();
-    if last.get("summary").is_none() {
-        return Err(Trouble::new(Exit::Unreachable, "the results broke off").fix("collect them again"));
+    let mut last: Value = serde_json::from_slice(&held).unwrap_or_default();
+    match last.get_mut("summary").map(Value::take) {
+        Some(summary) => Ok(summary),
+        None => Err(Trouble::new(Exit::Unreachable, "the results broke off").fix("collect them again")),
     }
-    sink.close()?;
-    let written = last["summary"]["written"].as_u64().unwrap_or_default();
-    if out.as_os_str() != "-" {
-        let place = out.display().to_string();
-        output.result(&json!({ "summary": last["summary"], "out": place }), || {
-            format!("{} results written to {place}", count(written))
-        });
-    }
-    Ok(Exit::Success)
 }
 
-/// Where lines go.
+/// A table, which ends where the connection ends in order.
+async fn table_of(server: &Server, mut response: Response, sink: &mut Sink<'_>) -> Result<Value, Trouble> {
+    while let Some(chunk) = response.chunk().await.map_err(|error| server.away(&error))? {
+        sink.write(&chunk)?;
+    }
+    Ok(Value::Null)
+}
+
+/// Where results go; a file gets its name when it is whole.
 enum Sink<'a> {
     Screen(&'a Output),
-    File(std::io::BufWriter<std::fs::File>),
+    File { file: std::io::BufWriter<std::fs::File>, part: PathBuf, whole: PathBuf },
 }
 
 impl<'a> Sink<'a> {
@@ -200,12 +264,13 @@ impl<'a> Sink<'a> {
         if path.as_os_str() == "-" {
             return Ok(Self::Screen(output));
         }
-        let file = std::fs::File::create(path).map_err(|error| {
-            Trouble::config(format!("can't write {}", path.display()))
+        let part = PathBuf::from(format!("{}.part", path.display()));
+        let file = std::fs::File::create(&part).map_err(|error| {
+            Trouble::config(format!("can't write {}", part.display()))
                 .why(error.to_string())
                 .fix("choose another place with --out")
         })?;
-        Ok(Self::File(std::io::BufWriter::new(file)))
+        Ok(Self::File { file: std::io::BufWriter::new(file), part, whole: path.to_owned() })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
@@ -214,14 +279,22 @@ impl<'a> Sink<'a> {
                 output.raw(bytes);
                 Ok(())
             }
-            Self::File(file) => file.write_all(bytes).map_err(Trouble::other),
+            Self::File { file, .. } => file.write_all(bytes).map_err(Trouble::other),
         }
     }
 
     fn close(self) -> Result<(), Trouble> {
-        match self {
-            Self::Screen(_) => Ok(()),
-            Self::File(mut file) => file.flush().map_err(Trouble::other),
+        let Self::File { mut file, part, whole } = self else { return Ok(()) };
+        file.flush().map_err(Trouble::other)?;
+        std::fs::rename(part, whole).map_err(Trouble::other)
+    }
+
+    /// Takes the part away; the trouble says so where that fails, too.
+    fn discard(self, trouble: Trouble) -> Trouble {
+        let Self::File { part, .. } = self else { return trouble };
+        match std::fs::remove_file(&part) {
+            Ok(()) => trouble,
+            Err(error) => trouble.why(format!("{} stays behind: {error}", part.display())),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use api_types::{CreateJob, Created, Record, Weighed};
 use source::Checker;
+use uuid::Uuid;
 
 use super::{WAIT, document, wait};
 use crate::cli::{RetryArgs, SubmitArgs};
-use crate::commands::submit::{leave_out, not_a_retry};
+use crate::commands::submit::{asked, leave_out, not_a_retry};
 use crate::commands::wrong::{self, Wrong};
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, count};
@@ -17,31 +18,23 @@ pub(super) async fn submit(
     output: &Output,
 ) -> Result<Exit, Trouble> {
     not_a_retry(&arguments.kind)?;
-    let wish = CreateJob {
-        kind: Some(arguments.kind.clone()),
-        processor: Some(arguments.processor.clone()),
-        model: arguments.model.clone(),
-        tonight: arguments.tonight,
-        again: arguments.again,
-        dry_run: arguments.dry_run,
-        ..CreateJob::default()
-    };
+    let key = arguments.idempotency_key.as_deref();
     if !arguments.task_ids.is_empty() {
-        let wish = CreateJob { task_ids: Some(arguments.task_ids.clone()), ..wish };
-        return create(server, &wish, arguments.wait, output).await;
+        return create(server, &asked(arguments), key, arguments.wait, output).await;
     }
     let (records, wrong) = read(&arguments.files)?;
     if records.is_empty() {
         return Err(wrong::none_usable(&wrong));
     }
     leave_out(&wrong, arguments.skip_invalid, output)?;
-    let wish = CreateJob { records: Some(records), ..wish };
-    let exit = create(server, &wish, arguments.wait, output).await?;
+    let wish = CreateJob { records: Some(records), ..asked(arguments) };
+    let exit = create(server, &wish, key, arguments.wait, output).await?;
     Ok(if exit == Exit::Success && !wrong.is_empty() { Exit::JobWithErrors } else { exit })
 }
 
 pub(super) async fn retry(server: &Server, arguments: &RetryArgs, output: &Output) -> Result<Exit, Trouble> {
-    create(server, &crate::commands::retry::asked(arguments), arguments.wait, output).await
+    let key = arguments.idempotency_key.as_deref();
+    create(server, &crate::commands::retry::asked(arguments), key, arguments.wait, output).await
 }
 
 /// What is in the files, and what of them can't be used.
@@ -63,7 +56,14 @@ fn read(globs: &[String]) -> Result<(Vec<Record>, Vec<Wrong>), Trouble> {
     Ok((records, wrong))
 }
 
-async fn create(server: &Server, wish: &CreateJob, wait_for: bool, output: &Output) -> Result<Exit, Trouble> {
+/// A wish is brought again where its answer was lost, under a key that makes it one job.
+async fn create(
+    server: &Server,
+    wish: &CreateJob,
+    key: Option<&str>,
+    wait_for: bool,
+    output: &Output,
+) -> Result<Exit, Trouble> {
     const PATH: &str = "/api/batch/create";
     if wish.dry_run {
         let weighed: Weighed = server.post(PATH, Some(wish)).await?;
@@ -73,7 +73,8 @@ async fn create(server: &Server, wish: &CreateJob, wait_for: bool, output: &Outp
         });
         return Ok(Exit::Success);
     }
-    let created: Created = server.post(PATH, Some(wish)).await?;
+    let key = key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+    let created: Created = server.post_once(PATH, wish, &key).await?;
     let Some(id) = created.job_id.clone() else {
         output.result(&document(&created)?, || {
             "nothing to submit: all of it is answered or on its way".to_owned()
