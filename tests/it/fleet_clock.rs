@@ -92,6 +92,40 @@ fn two_schedulers_see_a_night_that_does_not_exist_and_one_that_comes_twice() {
 }
 
 #[test]
+fn the_hour_of_a_repository_is_the_fleets_and_schedulers_that_disagree_are_heard() {
+    let mut fleet = Fleet::new(
+        crate::overnight()
+            .with("BATCH_TIMEZONE", "Europe/Berlin")
+            .with("BATCH_OVERNIGHT_HOUR", "3")
+            .with("HTTP_ADDR", "127.0.0.1:0"),
+    );
+    fleet.start("scheduler-1", "scheduler");
+    fleet.until("SELECT count(*) FROM schedules", 1, PATIENCE);
+    // Another machine, with a clock of its own.
+    fleet.home.set("BATCH_TIMEZONE", "America/New_York");
+    fleet.home.set("BATCH_OVERNIGHT_HOUR", "5");
+    let added = fleet.home.run(&["schedule", "add", "--repo", "by/command"]).exits(0).stdout;
+    assert!(added.contains(" 03:00"), "{added}");
+    let api = fleet.start("api", "api")["api"].as_str().unwrap().to_owned();
+    let other = crate::overnight().with("OVERNIGHT_URL", &api);
+    let _ = other.run(&["schedule", "add", "--repo", "by/request"]).exits(0);
+    let rules = |fleet: &Fleet| fleet.texts("SELECT DISTINCT hour || ' ' || zone FROM schedules");
+    assert_eq!(fleet.number("SELECT count(*) FROM schedules"), 3);
+    assert_eq!(rules(&fleet), ["3 Europe/Berlin"]);
+    assert!(!fleet.log("scheduler-1").contains("the night moves"));
+    // A scheduler may change it, and names both.
+    fleet.start("scheduler-2", "scheduler");
+    fleet.until("SELECT count(*) FROM schedules WHERE hour = 5 AND zone = 'America/New_York'", 3, PATIENCE);
+    let log = fleet.log("scheduler-2");
+    let warning =
+        log.lines().find(|line| line.contains("the night moves")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        warning.contains("03:00 Europe/Berlin") && warning.contains("05:00 America/New_York"),
+        "{warning}"
+    );
+}
+
+#[test]
 #[ignore = "ten nights: make fleet"]
 fn nights_of_five_zones_in_which_clocks_change() {
     let started = std::time::Instant::now();

@@ -12,11 +12,19 @@ use crate::night::Night;
 use crate::run::{Ran, work, work_open};
 use crate::worker::chain;
 
-/// Puts on record what the configuration says: the schedule `overnight`, and the hour of all others.
+/// Puts on record what the configuration says: the schedule `overnight`, and the hour of all others. An hour that
+/// differs from the one on record is changed with a warning: schedulers that disagree would move the night in silence.
 ///
 /// # Errors
 /// A database that fails.
 pub async fn wind(store: &Store, night: &Night) -> Result<(), ScheduleError> {
+    if let Some(there) = store.schedule(Schedule::OVERNIGHT).await?.filter(|row| row.terms.rule != night.rule)
+    {
+        tracing::warn!(
+            on_record = %there.terms.rule, configured = %night.rule,
+            "the night moves to this process's hour and zone; all schedulers must be given the same"
+        );
+    }
     let absent = Schedule::absent(None, night.terms());
     change_schedule(store, night.catchup, &absent, &ScheduleFact::Set(night.terms(), night.auto)).await?;
     for schedule in store.schedules().await?.into_iter().filter(|schedule| schedule.repo.is_some()) {

@@ -30,7 +30,8 @@ pub enum ScheduleError {
     Night(#[from] NightError),
 }
 
-/// Adds the schedule of a repository, or changes what it asks for.
+/// Adds the schedule of a repository, or changes what it asks for. Its hour is that of the schedule `overnight`, which
+/// whoever keeps the clock puts on record; `terms` has the caller's, for a database where nobody did yet.
 ///
 /// # Errors
 /// A name that isn't a repository's, or a database that fails.
@@ -38,12 +39,15 @@ pub async fn set_repo(
     store: &Store,
     catchup: Duration,
     repo: &str,
-    terms: ScheduleTerms,
+    mut terms: ScheduleTerms,
 ) -> Result<Schedule, ScheduleError> {
     let parts: Vec<&str> = repo.split('/').collect();
     let is_part = |part: &&str| !part.is_empty() && !part.contains(char::is_whitespace);
     if parts.len() != 2 || !parts.iter().all(is_part) {
         return Err(ScheduleError::Repo(repo.to_owned()));
+    }
+    if let Some(overnight) = store.schedule(Schedule::OVERNIGHT).await? {
+        terms.rule = overnight.terms.rule;
     }
     let absent = Schedule::absent(Some(repo), terms);
     change_schedule(store, catchup, &absent, &ScheduleFact::Set(terms, true)).await?;

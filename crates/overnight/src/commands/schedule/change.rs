@@ -49,7 +49,7 @@ pub(crate) async fn add(config: &Config, arguments: &AddArgs, output: &Output) -
     let terms = ScheduleTerms { rule: night.rule, max_tasks, priority: arguments.priority.into() };
     let schedule = reception::set_repo(&desk.store, night.catchup, &arguments.repo, terms).await?;
     output.result(&document(&schedule, None), || {
-        let next = schedule.next.map_or_else(String::new, |slot| when(slot.at, night.rule.zone()));
+        let next = schedule.next.map_or_else(String::new, |slot| when(slot.at, schedule.terms.rule.zone()));
         format!("{} takes at most {max_tasks} tasks of {}, next {next}", schedule.name, arguments.repo)
     });
     desk.store.close().await?;
