@@ -2,6 +2,7 @@
 //! to the command.
 
 mod admin;
+mod broker;
 mod cli;
 mod commands;
 mod config;

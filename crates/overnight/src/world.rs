@@ -347,31 +347,3 @@ pub(crate) fn house(config: &Config) -> Result<House, Trouble> {
         processors: config.processors_dir.clone(),
     })
 }
-
-/// The queue of a role, named after it in the broker's lists. A broker that isn't there yet is waited for.
-pub(crate) async fn connect(
-    config: &Config,
-    name: &str,
-    lanes: &[Lane],
-    inbox: bool,
-) -> Result<Queue, Trouble> {
-    let options = queue::Options {
-        name: format!("{} {name}", config.queue_prefix),
-        prefix: config.queue_prefix.clone(),
-        lanes: lanes.to_vec(),
-        inbox,
-        connect_timeout: config.boot,
-        ..queue::Options::default()
-    };
-    Queue::connect(&config.queue_url, options).await.map_err(|error| broker_trouble(&error))
-}
-
-/// What stands between us and the broker.
-pub(crate) fn broker_trouble(error: &queue::QueueError) -> Trouble {
-    let trouble = Trouble::caused(Exit::Unreachable, error);
-    match error {
-        // It says what to do itself.
-        queue::QueueError::Differs { .. } => trouble,
-        _ => trouble.fix("check QUEUE_URL, and overnight topology apply"),
-    }
-}

@@ -44,7 +44,7 @@ impl Queue {
     }
 
     /// The queue at an address: `memory:`, `amqp://…` or `amqps://…`. Waits for a broker that is starting,
-    /// for at most `connect_timeout`; afterwards it comes back by itself, whatever happens to the broker.
+    /// for at most `boot_timeout`; afterwards it comes back by itself, whatever happens to the broker.
     ///
     /// # Errors
     /// An address or an option that can't be used; a broker that doesn't answer, doesn't let us in, or

@@ -20,7 +20,9 @@ pub struct Options {
     /// Messages of a lane that wait in this process, unclaimed. Above 1, since a quorum queue waits for
     /// each acknowledgement otherwise; small, since what waits here isn't worked on by an idle neighbour.
     pub prefetch: u16,
-    /// How long a start waits for the broker, and an opening or a declaration for its answer.
+    /// How long a start waits for a broker that isn't there yet.
+    pub boot_timeout: Duration,
+    /// How long an opening or a declaration waits for the broker's answer, at a start and ever after.
     pub connect_timeout: Duration,
     /// Seconds between two signs of life; a broker that shows none for twice as long is gone.
     pub heartbeat_s: u16,
@@ -47,6 +49,7 @@ impl Default for Options {
             lanes: Vec::new(),
             inbox: false,
             prefetch: 4,
+            boot_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             heartbeat_s: 30,
             confirm_timeout: Duration::from_secs(10),
@@ -69,7 +72,13 @@ impl Options {
         if self.heartbeat_s == 0 {
             return refuse("heartbeat_s", "at least 1; without it a broken line is never noticed");
         }
-        let times = [self.connect_timeout, self.confirm_timeout, self.blocked_timeout, self.watch_interval];
+        let times = [
+            self.boot_timeout,
+            self.connect_timeout,
+            self.confirm_timeout,
+            self.blocked_timeout,
+            self.watch_interval,
+        ];
         if times.iter().any(Duration::is_zero) {
             return refuse("times", "every one must be longer than nothing");
         }

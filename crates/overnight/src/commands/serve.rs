@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Database};
+use crate::broker;
 use crate::cli::Role;
 use crate::commands::api::Serving;
 use crate::commands::up::{self, Clock};
@@ -139,7 +140,7 @@ async fn stages(
     output: &Output,
 ) -> Result<Stages, Trouble> {
     let store = open_store(config).await?;
-    let queue = world::connect(config, role.as_str(), role.lanes(), role == Role::Scheduler).await?;
+    let queue = broker::connect(config, role.as_str(), role.lanes(), role == Role::Scheduler).await?;
     let context = world::context(config, &store, world::client(config, None)?, queue.clone())?;
     match role {
         Role::Submitter => {

@@ -3,11 +3,12 @@
 use pipeline::EVENT_MEMORY;
 use serde_json::json;
 
+use crate::broker::broker_trouble;
 use crate::cli::TopologyCommand;
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::Output;
-use crate::world::{broker_trouble, open_store};
+use crate::world::open_store;
 
 /// Where the agent runner's queue is gone, the events that it may have held are published again, before it is
 /// made: without the database it stays away.

@@ -67,7 +67,7 @@ impl Line {
                 }
                 Err(error) => error,
             };
-            let left = self.broker.options.connect_timeout.saturating_sub(started.elapsed());
+            let left = self.broker.options.boot_timeout.saturating_sub(started.elapsed());
             if left.is_zero() || !matches!(error, QueueError::Unreachable { .. }) {
                 return Err(error);
             }

@@ -222,7 +222,7 @@ async fn an_encrypted_line_is_checked_against_its_authority() {
     let queue = Queue::connect(&url, Options { authority, ..place.options() }).await.unwrap();
     works(&queue, 1).await;
     let within = Duration::from_secs(2);
-    let unknown = Queue::connect(&url, Options { connect_timeout: within, ..place.options() }).await;
+    let unknown = Queue::connect(&url, Options { boot_timeout: within, ..place.options() }).await;
     let error = unknown.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
 }
