@@ -115,6 +115,23 @@ fn a_run_that_a_process_works_on_or_that_rests_is_not_taken_by_a_command() {
 }
 
 #[test]
+fn a_role_of_which_a_part_is_dead_ends_and_another_goes_on() {
+    let mut fleet = Fleet::new(crate::overnight().with("BATCH_MAX_REQUESTS", "10"));
+    fleet.start("gateway", "gateway");
+    fleet.home.set("OVERNIGHT_CRASH", "queue.send.before:1:panic");
+    fleet.start("submitter", "submitter");
+    fleet.home.unset("OVERNIGHT_CRASH");
+    fill_and_start(&fleet);
+    // Its relay is gone. It would say that it can work, and send nothing for ever.
+    assert_eq!(fleet.ends("submitter", PATIENCE), Some(1));
+    let log = fleet.log("submitter");
+    assert!(log.contains("a part ended by itself") && log.contains("a test asked for"), "{log}");
+    fleet.start("submitter", "submitter");
+    fleet.start("poller", "poller");
+    whole(&fleet);
+}
+
+#[test]
 fn a_gateway_tells_its_health_like_every_role_and_compose_asks_for_it() {
     let mut fleet = Fleet::new(crate::overnight());
     let admin = fleet.start("gateway", "gateway")["admin"].as_str().unwrap().to_owned();

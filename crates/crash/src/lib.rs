@@ -32,8 +32,8 @@ pub const fn compiled_in() -> bool {
 }
 
 /// Arms `NAME`, `NAME:N` or `NAME:N:MODE`: what happens when the process passes that point for the N-th
-/// time (from 1). MODE is `abort`, `stop` (as by SIGSTOP), `sleep:MS` or, for steps that can say so, `error`. Several
-/// wishes stand behind each other, with commas.
+/// time (from 1). MODE is `abort`, `panic`, `stop` (as by SIGSTOP), `sleep:MS` or, for steps that can say so, `error`.
+/// Several wishes stand behind each other, with commas.
 ///
 /// # Errors
 /// A wish that isn't one.
@@ -111,6 +111,7 @@ async fn pass(step: Step, side: Side) -> Result<(), Injected> {
     let Some(wish) = armed.find(|wish| wish.point == point && wish.nth == nth) else { return Ok(()) };
     match wish.mode {
         Mode::Abort => std::process::abort(),
+        Mode::Panic => panic!("a panic that a test asked for at {point}"),
         Mode::Stop => stop(),
         Mode::Sleep(pause) => tokio::time::sleep(pause).await,
         Mode::Fail => return Err(Injected(point)),

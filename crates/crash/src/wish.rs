@@ -10,6 +10,8 @@ use crate::step::Point;
 pub(crate) enum Mode {
     /// The process ends as under `kill -9`.
     Abort,
+    /// The task panics.
+    Panic,
     /// The process stops until somebody continues it.
     Stop,
     /// The step waits.
@@ -38,7 +40,7 @@ impl fmt::Display for BadWish {
         write!(
             f,
             "{wish:?} is not a crash point; take STEP.before or STEP.after, then :N for its N-th pass, then :abort, \
-             :stop, :sleep:MS or (steps of store and spool) :error; the steps are {}",
+             :panic, :stop, :sleep:MS or (steps of store and spool) :error; the steps are {}",
             steps.join(", ")
         )
     }
@@ -54,6 +56,7 @@ pub(crate) fn parse(wish: &str) -> Result<Wish, BadWish> {
     let nth = parts.next().unwrap_or("1").parse().ok().filter(|nth| *nth > 0).ok_or_else(bad)?;
     let mode = match parts.next().unwrap_or("abort") {
         "abort" => Mode::Abort,
+        "panic" => Mode::Panic,
         "stop" => Mode::Stop,
         "error" if point.step.can_fail() => Mode::Fail,
         other => {
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!(parse("provider.create.after"), wish(1, Mode::Abort));
         assert_eq!(parse("provider.create.after:2"), wish(2, Mode::Abort));
         assert_eq!(parse("provider.create.after:2:stop"), wish(2, Mode::Stop));
+        assert_eq!(parse("provider.create.after:2:panic"), wish(2, Mode::Panic));
         assert_eq!(
             parse("provider.create.after:1:sleep:20"),
             wish(1, Mode::Sleep(Duration::from_millis(20)))

@@ -146,6 +146,14 @@ impl World {
         Ok(Self { context, gateway: None, engine: None, desk })
     }
 
+    /// The end of a stage or of the relay, should one end by itself.
+    pub(crate) async fn ended(&mut self) -> Trouble {
+        match &mut self.engine {
+            Some(engine) => part_ended("the stages", &engine.ended().await),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops: no new work, what is in hand is finished, the gateway keeps its rows.
     pub(crate) async fn stop(self) -> Result<Desk, Trouble> {
         if let Some(engine) = self.engine {
@@ -156,6 +164,14 @@ impl World {
         }
         Ok(self.desk)
     }
+}
+
+/// A process of which a part is dead ends: it would look well and do nothing, and one that starts anew works.
+pub(crate) fn part_ended(part: &str, why: &str) -> Trouble {
+    tracing::error!(part, why, "a part ended by itself; this is a bug, and the process ends");
+    Trouble::other(format!("{part} ended by themselves; this is a bug"))
+        .why(why)
+        .fix("start it again: nothing is lost")
 }
 
 /// A fence that nobody has tried is a hope: whoever relies on it against a real provider hears so.

@@ -40,6 +40,15 @@ impl Engine {
         Self { tasks, stop }
     }
 
+    /// Waits until a part ends by itself, and answers why. None should: it panicked, and its process looks well and works
+    /// no more. What it had in hand is in the database, for a process that starts anew.
+    pub async fn ended(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(())) | None => "it returned".to_owned(),
+        }
+    }
+
     /// Stops: no new order is taken, what is in hand is finished.
     pub async fn stop(mut self) {
         self.stop.cancel();

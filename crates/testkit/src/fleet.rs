@@ -124,6 +124,23 @@ impl Fleet {
         process.wait().expect("it ends").code()
     }
 
+    /// Waits for a process that ends by itself, and answers how it ended.
+    ///
+    /// # Panics
+    /// Where there is none of this name, or it doesn't end in time.
+    pub fn ends(&mut self, name: &str, patience: Duration) -> Option<i32> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let process = self.processes.get_mut(name).expect("a process of this name");
+            if let Some(status) = process.try_wait().expect("it can be asked") {
+                self.processes.remove(name);
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "{name} doesn't end\n{}", self.log(name));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The services of its own.
     ///
     /// # Panics

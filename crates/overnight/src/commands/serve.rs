@@ -12,7 +12,7 @@ use serde_json::json;
 use store::{Store, StoreError, StoreOptions};
 use telemetry::metrics::{BUILD_INFO, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Database};
@@ -101,9 +101,9 @@ impl Running {
     /// The end of something that should have gone on; waits for ever where there is none.
     async fn ended(&mut self) -> Result<Exit, Trouble> {
         match self {
-            Self::Stages(Stages { clock: Some(clock), .. }) => up::clock_stopped(clock.await),
+            Self::Stages(stages) => stages.ended().await,
             Self::Api(serving) => serving.ended().await,
-            Self::Stages(_) | Self::Gateway(_) => std::future::pending().await,
+            Self::Gateway(_) => std::future::pending().await,
         }
     }
 
@@ -129,6 +129,28 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+impl Stages {
+    /// How a part ended, should one end by itself.
+    async fn ended(&mut self) -> Result<Exit, Trouble> {
+        tokio::select! {
+            ended = end_of(&mut self.clock) => up::clock_stopped(ended),
+            ended = end_of(&mut self.inbox) => {
+                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                Err(world::part_ended("commands from outside", &why))
+            }
+            why = self.engine.ended() => Err(world::part_ended("the stages", &why)),
+        }
+    }
+}
+
+/// Waits for the end of a task; for ever where there is none.
+async fn end_of<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
     // Listened for before anything begins: whoever reads that it is up may ask it to stop at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::other)?;
     let desk = Desk::open(config, "up").await?;
-    let world = World::start(config, desk, true).await?;
+    let mut world = World::start(config, desk, true).await?;
     let gateway = world.gateway.as_ref().map(gateway::Running::base_url);
     let document =
         json!({ "data_dir": config.data_dir, "provider": config.provider.as_str(), "gateway": gateway });
@@ -46,6 +46,7 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, Troubl
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
         ended = &mut clock => return clock_stopped(ended),
+        trouble = world.ended() => return Err(trouble),
     }
     output.note("stopping: what is in hand is finished");
     stop.cancel();
