@@ -170,3 +170,30 @@ fn a_command_waits_for_the_database_and_is_neither_lost_nor_refused() {
     fleet.until(RETRIES, 1, PATIENCE);
     assert_eq!((fleet.number(REFUSED), fleet.waiting("dead"), fleet.waiting("inbox")), (0, 0, 0));
 }
+
+#[test]
+fn a_command_that_its_readers_gave_back_too_often_is_refused_aloud() {
+    let (mut fleet, job) = failed_job();
+    fleet.stop("scheduler");
+    for (id, returns) in [("c-1", 4), ("c-2", 5)] {
+        send(&fleet, &command(id, &job));
+        // The one before it is away.
+        for nth in 0..returns {
+            until("it is back", || fleet.waiting("inbox") == 1);
+            println!("{id} is given back, {nth}");
+            fleet.give_command_back();
+        }
+        fleet.start("scheduler", "scheduler");
+        if id == "c-1" {
+            fleet.until(RETRIES, 1, PATIENCE);
+            until("it is answered", || fleet.waiting("inbox") == 0);
+            fleet.stop("scheduler");
+        }
+    }
+    fleet.until(REFUSED, 1, PATIENCE);
+    until("it is a dead letter", || fleet.waiting("dead") == 1);
+    let reason = &fleet.take_dead_letters()[0].reason;
+    assert!(reason.contains("five times"), "{reason}");
+    let told = fleet.texts("SELECT data::text FROM events WHERE type = 'command.refused.v1'");
+    assert!(told[0].contains("c-2") && told[0].contains("five times"), "{told:?}");
+}

@@ -20,6 +20,9 @@ use crate::worker::chain;
 
 /// How often a command may fail here while the database answers, before a person looks at it.
 const PATIENCE: u32 = 8;
+/// What becomes of a command that its readers gave back too often. It is not tried once more: a reader that dies again
+/// leaves it to the broker, which tells nobody.
+const GIVEN_BACK: &str = "whoever read it died or gave it back five times before it was answered; the schedulers' logs say why; send it again";
 /// Longest pause before it is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -31,7 +34,8 @@ pub async fn read_inbox(store: Store, house: House, inbox: Inbox, stop: Cancella
             () = stop.cancelled() => return,
             letter = inbox.receive() => letter,
         };
-        let clerk = Clerk { store: store.clone(), house: house.clone(), stop: stop.clone() };
+        let is_last = letter.is_last();
+        let clerk = Clerk { store: store.clone(), house: house.clone(), stop: stop.clone(), is_last };
         // A task of its own: a panic ends the command and not the inbox. It comes again, a few times.
         if tokio::spawn(async move { clerk.answer(letter).await }).await.is_err() {
             tracing::error!("a command from outside was not answered; this is a bug");
@@ -53,6 +57,8 @@ struct Clerk {
     store: Store,
     house: House,
     stop: CancellationToken,
+    /// Whether the command was given back as often as may be.
+    is_last: bool,
 }
 
 impl Clerk {
@@ -90,6 +96,10 @@ impl Clerk {
                 Err(refusal) => told(&refusal),
             },
         };
+        self.refuse(sender, reason).await
+    }
+
+    async fn refuse(&self, sender: &Sender, reason: String) -> Result<Answer, Refusal> {
         let data = json!({ "command": sender.told(), "reason": reason });
         self.say(sender, EventType::CommandRefused, data).await?;
         Ok(Answer::Refused(reason))
@@ -101,6 +111,12 @@ impl Clerk {
         wish.origin.idempotency = Some(Idempotency { key, hash: asked.hash.clone() });
         wish.origin.command = Some(asked.command.clone());
         wish.origin.trace = asked.trace;
+        if self.is_last {
+            return match reception::brought_before(&self.store, &wish).await? {
+                Some(job) => Ok(Answer::Job(job)),
+                None => self.refuse(sender, GIVEN_BACK.to_owned()).await,
+            };
+        }
         let prepared = match reception::receive(&self.store, &self.house, &wish).await? {
             Received::Accepted(job, _) | Received::Replayed(job) => return Ok(Answer::Job(job)),
             Received::Nothing(prepared) => prepared,

@@ -28,7 +28,7 @@ pub use inline::InlineRecord;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};
 pub use line::{LineError, line};
 pub use named::{MOST_NAME, find_job, older_than, plain, priority, word};
-pub use receive::{Received, receive, weigh};
+pub use receive::{Received, brought_before, receive, weigh};
 pub use refusal::Refusal;
 pub use schedule::{ScheduleError, change_schedule, known_schedule, set_repo, tell_schedule};
 pub use wish::{FILTER_DEFAULT, MOST_NAMED, Prepared, Wish, Work};

@@ -60,7 +60,11 @@ pub async fn weigh(store: &Store, house: &House, wish: &Wish) -> Result<Prepared
     Err(Refusal::Invalid(std::mem::take(&mut prepared.intake.invalid)))
 }
 
-async fn brought_before(store: &Store, wish: &Wish) -> Result<Option<JobId>, Refusal> {
+/// The job that a wish became when it was brought before under its key.
+///
+/// # Errors
+/// A key that belongs to another wish, or a database that fails.
+pub async fn brought_before(store: &Store, wish: &Wish) -> Result<Option<JobId>, Refusal> {
     let Some(Idempotency { key, hash }) = &wish.origin.idempotency else { return Ok(None) };
     match store.job_of_key(key).await? {
         Some((job, there)) if there == *hash => Ok(Some(job)),

@@ -1,6 +1,6 @@
 //! Commands from outside, as a test sends them, and what became of them at the broker.
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
@@ -35,6 +35,21 @@ impl Fleet {
             let sent = channel.basic_publish(exchange.as_str().into(), "".into(), options, body, properties);
             let confirmed = sent.await.expect("sent").await.expect("confirmed");
             assert!(confirmed.is_ack(), "the broker has no queue for commands");
+        });
+    }
+
+    /// Reads the next command and gives it back, as a reader that dies does.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn give_command_back(&self) {
+        let queue = format!("{}.inbox", self.prefix);
+        self.runtime.block_on(async {
+            let (channel, _connection) = self.channel().await;
+            let got = channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: false }).await;
+            let got = got.expect("the queue").expect("a command");
+            let back = BasicRejectOptions { requeue: true };
+            got.delivery.acker.reject(back).await.expect("it goes back");
         });
     }
 

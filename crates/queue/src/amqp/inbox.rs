@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::dead::{Burial, Undertaker};
 use super::held::Held;
+use super::topology::INBOX_RETURNS;
 use crate::QueueError;
 
 /// Where commands from outside arrive.
@@ -77,6 +78,14 @@ impl Letter {
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.properties.user_id().as_ref().map(|text| text.as_str())
+    }
+
+    /// Whether the broker buries it without a word to anybody, should it come back once more.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        let headers = self.properties.headers().as_ref();
+        let returns = headers.and_then(|table| table.inner().get("x-delivery-count"));
+        matches!(returns, Some(AMQPValue::LongLongInt(returns)) if *returns >= INBOX_RETURNS)
     }
 
     /// Its headers of text.

@@ -21,7 +21,7 @@ const RETURNS: i64 = i32::MAX as i64;
 /// How often a command from outside may come back unanswered. Outsiders can send what our library can't
 /// even take apart: its connection breaks before anybody can refuse it, and would for ever. Five restarts in
 /// the middle of one command look alike, and cost it a look by a person.
-const INBOX_RETURNS: i64 = 5;
+pub(crate) const INBOX_RETURNS: i64 = 5;
 
 /// What the queue of the agent runner is told. Whoever wants more binds a queue of their own.
 const AGENT_KEYS: [&str; 2] = ["task.completed.#", "job.completed.#"];
