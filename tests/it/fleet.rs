@@ -132,6 +132,43 @@ fn a_role_of_which_a_part_is_dead_ends_and_another_goes_on() {
 }
 
 #[test]
+fn a_role_that_is_at_work_finishes_what_it_has_in_hand_and_another_goes_on() {
+    let home = crate::overnight()
+        .with("BATCH_MAX_REQUESTS", "10")
+        .with("BATCH_POLL_INTERVAL_MS", "200")
+        .with("OVERNIGHT_SIM", "latency_ms=20");
+    let mut fleet = Fleet::new(home);
+    fleet.start("gateway", "gateway");
+    fill_and_start(&fleet);
+    let batches = |state: &str| format!("SELECT count(*) FROM batches WHERE state {state}");
+    // The request that costs money is answered, and nobody has written down how.
+    stops_in(&mut fleet, "submitter", "provider.create.after", &batches("= 'creating'"));
+    assert_eq!(fleet.number(&batches("IN ('creating', 'unknown')")), 0, "the create is settled");
+    let (open, waiting) = (fleet.number(&batches("= 'open'")), fleet.number(&batches("= 'planned'")));
+    assert!(open > 0 && waiting > 0, "what was in hand and no more: {open} open, {waiting} planned");
+    fleet.start("submitter", "submitter");
+    fleet.until(&batches("= 'open'"), 4, PATIENCE);
+    // A part of a batch's answers is about to be stored.
+    stops_in(&mut fleet, "poller", "store.settle_lines.before", &batches("= 'collecting'"));
+    assert!(fleet.number(&batches("= 'collected'")) > 0, "the batch in hand is read to its end");
+    fleet.start("poller", "poller");
+    whole(&fleet);
+}
+
+/// Stops a role that rests in the midst of a step, with something in hand; it ends in order.
+fn stops_in(fleet: &mut Fleet, role: &str, point: &str, in_hand: &str) {
+    let passes = fleet.home.folder().join(format!("{role}.passes"));
+    // Each worker rests there, so that none goes on to the next thing before the signal comes.
+    let wish = [1, 2, 3, 4].map(|nth| format!("{point}:{nth}:sleep:2000")).join(",");
+    let log = passes.to_str().unwrap();
+    fleet.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log)]);
+    let rests = || std::fs::read_to_string(&passes).is_ok_and(|log| log.contains(&format!("{point}:1")));
+    testkit::until("it is in the midst of it", rests);
+    assert!(fleet.number(in_hand) > 0, "{role} has nothing in hand at {point}");
+    assert_eq!(fleet.stop(role), Some(0), "{role}: {}", fleet.log(role));
+}
+
+#[test]
 fn a_gateway_tells_its_health_like_every_role_and_compose_asks_for_it() {
     let mut fleet = Fleet::new(crate::overnight());
     let admin = fleet.start("gateway", "gateway")["admin"].as_str().unwrap().to_owned();

@@ -3,6 +3,7 @@
 //! `ISSUES` names the issue files (a glob); 1,500 made ones where it is unset. `AGENT_PYTHON` is a Python with
 //! pika and psycopg, for the example runner.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,10 @@ use testkit::{Fleet, Overnight};
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Answers that take their time, so that something can happen meanwhile.
 const SLOW: &str = "latency_ms=30";
+/// The same, so slow that a gateway that dies after its first row has more to do.
+const SLOWER: &str = "latency_ms=300";
+/// How a process ends at a crash point: SIGABRT.
+const ABORTED: i32 = 6;
 /// Requests of a batch.
 const REQUESTS: i64 = 400;
 /// The fleet, by name and role.
@@ -38,8 +43,18 @@ struct Night {
 }
 
 impl Night {
-    /// Six processes in the night that a scheduler has seen coming; the backlog is full and the runner listens.
+    /// Six processes in a night that has come.
     fn begin(services: fn(Overnight) -> Fleet, sim: &str) -> Self {
+        let mut night = Self::eve(services, sim);
+        for (name, role) in PROCESSES {
+            night.fleet.start(name, role);
+        }
+        night
+    }
+
+    /// A night that a scheduler has seen coming, for whoever is started from now on; the backlog is full and the
+    /// runner listens.
+    fn eve(services: fn(Overnight) -> Fleet, sim: &str) -> Self {
         let home = at_noon()
             .with("BATCH_MAX_REQUESTS", &REQUESTS.to_string())
             .with("BATCH_OVERNIGHT_MAX_TASKS", "5000")
@@ -52,11 +67,28 @@ impl Night {
         let tasks = fleet.number("SELECT count(*) FROM tasks");
         let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "240"]);
         the_clock_strikes(&mut fleet);
-        let started = Instant::now();
-        for (name, role) in PROCESSES {
-            fleet.start(name, role);
-        }
-        Self { fleet, tasks, runner, started }
+        Self { fleet, tasks, runner, started: Instant::now() }
+    }
+
+    /// The batches that its tasks make.
+    fn batches(&self) -> i64 {
+        (self.tasks + REQUESTS - 1) / REQUESTS
+    }
+
+    /// A process, alone in its role, dies in its own work: at a crash point, which is as kill -9. What it had in
+    /// hand is more than 0 then.
+    fn dies_at(&mut self, name: &str, role: &str, point: &str, in_hand: &str) {
+        self.fleet.start_unwatched(name, role, &[("OVERNIGHT_CRASH", point)]);
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some((_, status)) = self.fleet.reap().into_iter().find(|(ended, _)| ended == name) {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{name} never came by {point}\n{}", self.fleet.log(name));
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.signal(), Some(ABORTED), "{name} at {point}: {}", self.fleet.log(name));
+        assert!(self.fleet.number(in_hand) > 0, "{name} had nothing in hand at {point}: {in_hand}");
     }
 
     /// A night in full swing, to which something happens.
@@ -77,10 +109,20 @@ impl Night {
         });
     }
 
-    /// Every task once in the ledger, in the backlog and at the runner.
+    /// Every task once in the ledger, in the backlog with its answer, and at the runner; and the run and its job at
+    /// their ends.
     fn ends(mut self, name: &str) {
         let tasks = self.tasks;
         self.fleet.until("SELECT count(*) FROM tasks WHERE status = 'completed'", tasks, PATIENCE);
+        let answered =
+            "SELECT count(*) FROM tasks WHERE status = 'completed' AND result IS NOT NULL AND error IS NULL";
+        assert_eq!(self.fleet.number(answered), tasks, "each with its answer");
+        // A run that a dead scheduler left is finished once its claim has run out.
+        self.fleet.until("SELECT count(*) FROM schedule_runs WHERE state = 'finished'", 1, PATIENCE);
+        self.fleet.until("SELECT count(*) FROM batch_jobs WHERE state <> 'completed'", 0, PATIENCE);
+        assert_eq!(self.fleet.number("SELECT count(*) FROM batch_jobs"), 1, "one agent, one job");
+        let ended = "SELECT count(*) FROM events WHERE type = 'job.completed.v1'";
+        assert_eq!(self.fleet.number(ended), 1, "its end is told once");
         let heard = self.runner.wait().unwrap();
         assert!(heard.success(), "the runner did not hear of every task");
         let ledger = self.fleet.home.ledger();
@@ -88,15 +130,14 @@ impl Night {
         let distinct = ledger.number("SELECT count(DISTINCT custom_id) FROM served_runs");
         let served = ledger.number("SELECT count(*) FROM served_batches");
         assert_eq!((runs, distinct), (tasks, tasks), "paid once for each");
-        assert_eq!(self.fleet.number("SELECT count(*) FROM schedule_runs WHERE state = 'finished'"), 1);
-        assert_eq!(served, (tasks + REQUESTS - 1) / REQUESTS, "batches");
+        assert_eq!(served, self.batches(), "batches");
         let seconds = self.started.elapsed().as_secs_f64();
         println!("| {name:<44} | {tasks:>6} | {served:>7} | {runs:>6} | {distinct:>8} | {seconds:>6.1} |");
     }
 }
 
 /// The program in a zone where the night is twelve hours away.
-fn at_noon() -> Overnight {
+pub(crate) fn at_noon() -> Overnight {
     // The hour that it will be then: not yet due at offset 0, and due thirteen hours later.
     #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
     let hour = (Utc::now() + TimeDelta::hours(12)).hour().to_string();
@@ -104,7 +145,7 @@ fn at_noon() -> Overnight {
 }
 
 /// A scheduler sees the night coming. Then the clock strikes, for whoever is started from now on.
-fn the_clock_strikes(fleet: &mut Fleet) {
+pub(crate) fn the_clock_strikes(fleet: &mut Fleet) {
     fleet.start("scheduler", "scheduler");
     fleet.until("SELECT count(*) FROM schedules WHERE next_at IS NOT NULL", 1, PATIENCE);
     fleet.kill("scheduler");
@@ -131,12 +172,59 @@ fn a_night_that_the_clock_began() {
 #[test]
 #[ignore = "a night of real amounts: make fleet"]
 fn a_night_in_which_every_process_is_killed() {
-    Night::disturbed("kill -9 of each process in turn", Fleet::new, |fleet| {
+    Night::disturbed("kill -9 of each process in one burst", Fleet::new, |fleet| {
         for (name, role) in PROCESSES {
             fleet.kill(name);
             fleet.start(name, role);
         }
     });
+}
+
+#[test]
+#[ignore = "a night of real amounts: make fleet"]
+fn a_night_in_which_every_process_dies_in_its_own_work() {
+    const OPEN: &str = "SELECT count(*) FROM batches WHERE state = 'open'";
+    let mut night = Night::eve(Fleet::new, SLOWER);
+    night.fleet.start("gateway", "gateway");
+    night.dies_at(
+        "scheduler",
+        "scheduler",
+        "store.accept.after:1",
+        "SELECT count(*) FROM schedule_runs WHERE state = 'started'",
+    );
+    night.fleet.start("scheduler", "scheduler");
+    night.dies_at(
+        "submitter-1",
+        "submitter",
+        "store.plan.after:2",
+        "SELECT count(*) FROM batches WHERE state IN ('filling', 'planned')",
+    );
+    night.dies_at(
+        "submitter-2",
+        "submitter",
+        "provider.create.after:2",
+        "SELECT count(*) FROM batches WHERE state = 'creating'",
+    );
+    let ledger = night.fleet.home.ledger();
+    testkit::until("a row has run", || ledger.number("SELECT count(*) FROM served_rows") > 0);
+    night.fleet.kill("gateway");
+    let unfinished = "SELECT count(*) FROM served_batches WHERE status = 'in_progress'";
+    assert!(ledger.number(unfinished) > 0, "the gateway had nothing in hand");
+    for (name, role) in [("gateway", "gateway"), ("submitter-1", "submitter"), ("submitter-2", "submitter")] {
+        night.fleet.start(name, role);
+    }
+    night.fleet.until(OPEN, night.batches(), PATIENCE);
+    night.dies_at("poller-1", "poller", "store.poll.before:1", OPEN);
+    night.dies_at(
+        "poller-2",
+        "poller",
+        "store.settle_lines.after:2",
+        "SELECT count(*) FROM batches WHERE state = 'collecting'",
+    );
+    for name in ["poller-1", "poller-2"] {
+        night.fleet.start(name, "poller");
+    }
+    night.ends("kill -9 of each process in its own work");
 }
 
 #[test]

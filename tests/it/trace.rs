@@ -107,6 +107,39 @@ fn a_fleet_hands_the_trace_of_a_request_on_to_the_events_at_the_broker() {
 }
 
 #[test]
+fn a_night_that_a_scheduler_of_a_fleet_begins_is_one_trace_to_the_events_at_the_broker() {
+    let collector = Collector::start();
+    let home = crate::fleet_night::at_noon()
+        .with("BATCH_POLL_INTERVAL_MS", "200")
+        .with("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let mut fleet = Fleet::new(home);
+    let _ = fleet.home.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
+    crate::fleet_night::the_clock_strikes(&mut fleet);
+    for role in ["gateway", "submitter", "poller", "scheduler"] {
+        fleet.start(role, role);
+    }
+    fleet.until("SELECT count(*) FROM batch_jobs WHERE state = 'completed'", 1, PATIENCE);
+    fleet.until("SELECT count(*) FROM events WHERE published_at IS NULL", 0, PATIENCE);
+    let run = fleet.texts("SELECT replace(id::text, '-', '') FROM schedule_runs WHERE trigger = 'scheduled'");
+    let events = fleet.take_events();
+    let told = |word: &str| {
+        let event = events.iter().find(|(event, _)| event["type"].as_str().unwrap().contains(word));
+        event.unwrap_or_else(|| panic!("no {word} at the broker: {events:?}")).1.as_str()
+    };
+    let traces: BTreeSet<&str> =
+        ["task.completed", "job.completed"].map(|word| told(word).split('-').nth(1).unwrap()).into();
+    assert_eq!(traces, BTreeSet::from([run[0].as_str()]), "the trace is the run's");
+    let of_the_run = "SELECT DISTINCT substr(trace, 4, 32) FROM events WHERE trace IS NOT NULL";
+    assert_eq!(fleet.texts(of_the_run), run, "no event of the night is in another");
+    let complete =
+        |names: &BTreeSet<String>| names.contains("schedule.run") && names.contains("run") && has_all(names);
+    let here = || collector.spans().into_iter().filter(|span| span.trace == run[0]).map(|span| span.name);
+    until("every step is exported, by each process", || complete(&here().collect()));
+    assert!(complete(&tree(&collector.spans(), &run[0])));
+}
+
+#[test]
 fn a_collector_that_is_away_holds_nothing_up_and_nobody_exports_unasked() {
     let issues = testkit::sample_issues();
     let submit = ["batch", "submit", "product-labeling", "--wait", "--files", &issues];
