@@ -77,6 +77,42 @@ fn what_has_ended_and_what_is_to_come_is_measured() {
     assert!((now..now + 90_000).contains(&value("next_run_timestamp_seconds")));
     assert!((now - 120..=now).contains(&value("last_success_timestamp_seconds")));
     assert_eq!(value("paused"), 0);
+    assert!(
+        state.contains("overnight_schedule_runs_total{schedule=\"overnight\",outcome=\"ok\"} 1\n"),
+        "{state}"
+    );
+    // Nobody reads what outsiders are told: 36 tasks and a job. What can't be read lies among the dead.
+    fleet.send_command(b"not a command", "text/plain", &[]);
+    for (queue, count) in [("agent", 37), ("inbox", 0), ("dead", 1)] {
+        let line = format!("overnight_queue_messages{{queue=\"{queue}\"}} {count}\n");
+        testkit::until(&line, || testkit::page(&format!("{scheduler}/metrics")).contains(&line));
+    }
+    assert!(state.contains("overnight_amqp_reconnects_total{role=\"scheduler\"} 0\n"), "{state}");
+}
+
+#[test]
+fn requests_of_the_api_are_counted_by_route_and_status() {
+    let mut fleet = Fleet::new(crate::overnight().with("HTTP_ADDR", "127.0.0.1:0"));
+    let up = fleet.start("api", "api");
+    let (api, admin) = (up["api"].as_str().unwrap(), up["admin"].as_str().unwrap());
+    let nobody = "/api/batch/01a20884-57de-7f68-bf6b-8d69b34fa069";
+    for path in ["/api/batch", "/api/batch?limit=many", nobody, nobody, "/api/batch/create", "/of/nobody"] {
+        let _ = testkit::page(&format!("{api}{path}"));
+    }
+    let counted = testkit::page(&format!("{admin}/metrics"));
+    for (route, status, count) in [
+        ("/api/batch", 200, 1),
+        ("/api/batch", 422, 1),
+        ("/api/batch/{id}", 404, 2),
+        ("/api/batch/create", 405, 1),
+        ("", 404, 1),
+    ] {
+        let line = format!(
+            "http_server_request_duration_seconds_count{{http_request_method=\"GET\",http_route=\"{route}\",\
+             http_response_status_code=\"{status}\"}} {count}\n"
+        );
+        assert!(counted.contains(&line), "{line}{counted}");
+    }
 }
 
 #[test]

@@ -96,6 +96,12 @@ fn a_role_that_loses_its_broker_says_so_and_works_on_once_it_is_back() {
         let words = ["ok database\n", "ok broker\n"];
         until(&format!("{role} is ready again"), || says(admin, "/readyz", 200, &words));
     }
+    for (role, admin) in &admins {
+        let metrics = page(&format!("{admin}/metrics"));
+        let series = format!("overnight_amqp_reconnects_total{{role=\"{role}\"}} ");
+        let times = metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok());
+        assert!(times.is_some_and(|times| times > 0), "{metrics}");
+    }
     assert!(night.wait().unwrap().success());
     is_done(&fleet, 72);
 }

@@ -61,6 +61,14 @@ impl Night {
         let expected = ["finished", "finished", "finished", "missed", "missed", "finished"];
         assert_eq!(runs, expected, "{} {}", self.zone, self.date);
         assert_eq!(fleet.number("SELECT count(DISTINCT slot_date) FROM schedule_runs"), 6);
+        let admin = fleet.start("scheduler-3", "scheduler")["admin"].as_str().unwrap().to_owned();
+        let counted = testkit::page(&format!("{admin}/metrics"));
+        for (outcome, count) in [("ok", 4), ("missed", 2), ("skipped_paused", 0)] {
+            let series = format!(
+                "overnight_schedule_runs_total{{schedule=\"overnight\",outcome=\"{outcome}\"}} {count}\n"
+            );
+            assert!(counted.contains(&series), "{series}{counted}");
+        }
         let of_the_night = format!(
             "SELECT to_char(slot_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM schedule_runs \
              WHERE slot_date = '{}'",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,10 +17,15 @@ use telemetry::metrics::{self as names, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::Role;
 use crate::exit::{Exit, Trouble};
+
+/// How long the broker may take to count its messages; a scrape waits no longer for what it may miss.
+const COUNTING: Duration = Duration::from_secs(3);
 
 /// What the port tells.
 pub(crate) struct Admin {
+    pub(crate) role: Role,
     pub(crate) database: Database,
     /// The broker; none: the role has nothing to do with it.
     pub(crate) queue: Option<Queue>,
@@ -116,6 +122,11 @@ async fn scrape(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response
     }
     if let Some(queue) = &admin.queue {
         metrics::gauge!(names::AMQP_CONNECTED).set(if broker(queue).is_ok() { 1.0 } else { 0.0 });
+        metrics::counter!(names::AMQP_RECONNECTS, "role" => admin.role.as_str())
+            .absolute(queue.health().rebuilt());
+        if admin.gauges.is_some() {
+            count_messages(queue).await;
+        }
     }
     if let Some(store) = &admin.gauges {
         match store.gauges().await {
@@ -126,6 +137,18 @@ async fn scrape(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response
         }
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render()).into_response()
+}
+
+/// What waits for outsiders and for people. Where the broker doesn't tell, nobody knows, and 0 would be a lie; that it
+/// is away is told by its own gauge.
+async fn count_messages(queue: &Queue) {
+    let found = tokio::time::timeout(COUNTING, queue.waiting()).await;
+    let found = found.ok().and_then(Result::ok).unwrap_or_default();
+    for name in OUTSIDE {
+        let count =
+            found.iter().find(|(there, _)| *there == name).map_or(f64::NAN, |(_, count)| f64::from(*count));
+        metrics::gauge!(names::QUEUE_MESSAGES, "queue" => name).set(count);
+    }
 }
 
 fn export(gauges: &Gauges) {
@@ -149,8 +172,17 @@ fn export(gauges: &Gauges) {
         ] {
             set(&metrics::gauge!(name, "schedule" => schedule.name.clone()), value);
         }
+        for (outcome, count) in
+            [("ok", schedule.finished), ("skipped_paused", schedule.skipped), ("missed", schedule.missed)]
+        {
+            metrics::counter!(names::SCHEDULE_RUNS, "schedule" => schedule.name.clone(), "outcome" => outcome)
+                .absolute(count);
+        }
     }
 }
+
+/// The queues that outsiders write or read, and that of the dead letters.
+const OUTSIDE: [&str; 3] = ["dead", "inbox", "agent"];
 
 /// States that are not ends, so that a series is there before its first job and falls back to 0.
 const JOB_STATES: &[&str] = &["held", "queued", "active", "cancelling"];

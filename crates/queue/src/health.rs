@@ -78,6 +78,13 @@ impl Health {
         lines.into_iter().flatten().all(Line::is_up)
     }
 
+    /// How often its ways were rebuilt, taken together.
+    #[must_use]
+    pub fn rebuilt(&self) -> u64 {
+        let lines = [Some(&self.publish), self.work.as_ref(), self.inbox.as_ref()];
+        lines.into_iter().flatten().map(|line| line.rebuilt).sum()
+    }
+
     /// Writes down how a way is now.
     pub(crate) fn note(&mut self, way: Way, state: State, error: Option<String>) {
         let line = match way {

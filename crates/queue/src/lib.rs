@@ -99,6 +99,18 @@ impl Queue {
         }
     }
 
+    /// How many messages wait, held by nobody, in the queues `dead`, `inbox` and `agent`; one that is missing is
+    /// left out. None inside a process, which has no such queues.
+    ///
+    /// # Errors
+    /// There is no broker to ask, or it takes too long.
+    pub async fn waiting(&self) -> Result<Vec<(&'static str, u32)>, QueueError> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Amqp(amqp) => amqp.waiting().await,
+        }
+    }
+
     /// Whether it can be used now.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -33,6 +33,12 @@ pub struct ScheduleGauge {
     pub last_success: Option<Time>,
     /// Whether it is paused.
     pub paused: bool,
+    /// Its runs that were finished.
+    pub finished: u64,
+    /// Its nights that were skipped, since it was paused.
+    pub skipped: u64,
+    /// Its nights that nobody was up for.
+    pub missed: u64,
 }
 
 impl Store {
@@ -66,14 +72,25 @@ impl Store {
     }
 
     async fn schedule_gauges(&self) -> Result<Vec<ScheduleGauge>, StoreError> {
-        let text = "SELECT s.name, s.next_at, s.paused_at, max(r.finished_at) AS last_at FROM schedules s \
-            LEFT JOIN schedule_runs r ON r.schedule = s.name AND r.state = 'finished' WHERE NOT s.removed \
+        // Only what is finished has the time of its end.
+        let text = "SELECT s.name, s.next_at, s.paused_at, max(r.finished_at) AS last_at, \
+            sum(CASE WHEN r.state = 'finished' THEN 1 ELSE 0 END) AS finished, \
+            sum(CASE WHEN r.state = 'skipped' THEN 1 ELSE 0 END) AS skipped, \
+            sum(CASE WHEN r.state = 'missed' THEN 1 ELSE 0 END) AS missed \
+            FROM schedules s LEFT JOIN schedule_runs r ON r.schedule = s.name WHERE NOT s.removed \
             GROUP BY s.name, s.next_at, s.paused_at ORDER BY s.name";
         let rows = self.sql("gauges", text).all(&self.connection).await?;
         let read = |row: &Row| {
             let paused: Option<Time> = row.get("paused_at")?;
-            let (next, last_success) = (row.get("next_at")?, row.get("last_at")?);
-            Ok(ScheduleGauge { name: row.text("name")?, next, last_success, paused: paused.is_some() })
+            Ok(ScheduleGauge {
+                name: row.text("name")?,
+                next: row.get("next_at")?,
+                last_success: row.get("last_at")?,
+                paused: paused.is_some(),
+                finished: row.count("finished")?,
+                skipped: row.count("skipped")?,
+                missed: row.count("missed")?,
+            })
         };
         rows.iter().map(read).collect()
     }

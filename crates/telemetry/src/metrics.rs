@@ -46,6 +46,14 @@ pub const EVENTS_OLDEST: &str = "overnight_events_oldest_timestamp_seconds";
 pub const POLL_OLDEST_DUE: &str = "overnight_poll_oldest_due_timestamp_seconds";
 /// Unix time at which the first open batch expires; 0: none is open.
 pub const NEXT_EXPIRY: &str = "overnight_provider_batch_next_expiry_timestamp_seconds";
+/// Nights and runs of a schedule that are over, by outcome: ok, skipped_paused, missed. From the database.
+pub const SCHEDULE_RUNS: &str = "overnight_schedule_runs_total";
+/// Messages that wait in a queue, held by nobody: dead, inbox, agent. From the broker; NaN: it doesn't tell.
+pub const QUEUE_MESSAGES: &str = "overnight_queue_messages";
+/// Connections to the broker that were rebuilt, by role.
+pub const AMQP_RECONNECTS: &str = "overnight_amqp_reconnects_total";
+/// Seconds until the answer to a request of the API began, by method, route and status.
+pub const HTTP_SECONDS: &str = "http_server_request_duration_seconds";
 /// Whether the broker is connected.
 pub const AMQP_CONNECTED: &str = "overnight_amqp_connected";
 /// 1; the labels say which build runs in which role.
@@ -53,6 +61,8 @@ pub const BUILD_INFO: &str = "overnight_build_info";
 
 /// Seconds: from a quick answer to a hanging one.
 const CALL_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 5.0, 20.0, 60.0, 120.0];
+/// Seconds: from a row that is read to the longest that a request may take.
+const ANSWER_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 1.0, 5.0, 20.0, 60.0];
 /// Seconds: from a look at a batch to the reading of 200 MB.
 const WORK_BUCKETS: [f64; 8] = [0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 1_800.0];
 
@@ -68,6 +78,7 @@ impl Metrics {
     pub fn install() -> Result<Self, BuildError> {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(PROVIDER_SECONDS.to_owned()), &CALL_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(HTTP_SECONDS.to_owned()), &ANSWER_BUCKETS)?
             .set_buckets_for_metric(Matcher::Full(MESSAGE_SECONDS.to_owned()), &WORK_BUCKETS)?
             .install_recorder()?;
         describe();
@@ -108,6 +119,41 @@ fn describe() {
     );
     describe_gauge!(POLL_OLDEST_DUE, Unit::Seconds, "when the most overdue poll was due; 0: none is due");
     describe_gauge!(NEXT_EXPIRY, Unit::Seconds, "when the first open batch expires; 0: none is open");
+    describe_counter!(SCHEDULE_RUNS, "nights and runs of a schedule that are over, by outcome");
+    describe_gauge!(QUEUE_MESSAGES, "messages that wait in a queue; NaN: the broker doesn't tell");
+    describe_counter!(AMQP_RECONNECTS, "connections to the broker that were rebuilt");
+    describe_histogram!(HTTP_SECONDS, Unit::Seconds, "time until the answer to a request began");
     describe_gauge!(AMQP_CONNECTED, "whether the broker is connected");
     describe_gauge!(BUILD_INFO, "1; the labels say which build runs in which role");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_documents_list_every_metric_and_no_other() {
+        let between =
+            |text: &'static str, start: &'static str, end: &'static str| -> BTreeSet<&'static str> {
+                text.lines()
+                    .filter_map(|line| line.strip_prefix(start)?.split_once(end))
+                    .map(|(name, _)| name)
+                    .collect()
+            };
+        let named: BTreeSet<&str> = include_str!("metrics.rs")
+            .lines()
+            .filter(|line| line.starts_with("pub const "))
+            .filter_map(|line| line.split('"').nth(1))
+            .collect();
+        let docs = include_str!("../../../docs/fleet.md");
+        let listed: BTreeSet<&str> =
+            between(docs, "| `overnight_", "`").into_iter().chain(between(docs, "| `http_", "`")).collect();
+        let of = |name: &&str| name.trim_start_matches("overnight_").trim_start_matches("http_").to_owned();
+        let named: BTreeSet<String> = named.iter().map(of).collect();
+        assert_eq!(
+            named,
+            listed.into_iter().map(str::to_owned).collect(),
+            "left: named here; right: in docs/fleet.md"
+        );
+    }
 }

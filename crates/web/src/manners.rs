@@ -1,10 +1,10 @@
 //! What every request and every answer has: a name, bounds on size and time, and a problem where there is
 //! no route.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 /// Hexadecimal digits of a trace id.
 const TRACE_DIGITS: usize = 32;
+
+/// Methods that are told apart in metrics; the labels come from a closed list, whatever callers send.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// What a request may cost.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ async fn in_time(State(time): State<Duration>, request: Request, next: Next) -> 
 async fn named(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = Instant::now();
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -64,12 +70,27 @@ async fn named(mut request: Request, next: Next) -> Response {
         }
         response = told;
     }
+    count(&method, route.as_ref(), response.status(), started.elapsed());
     tracing::info!(request.id = id, %method, path, status = response.status().as_u16(), "request answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response.headers_mut().insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Counts a request and the time until its answer began, where the process has somebody who listens.
+fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
+    let method = METHODS.iter().find(|known| *known == method).map_or("_OTHER", Method::as_str);
+    // The route as it is written, not the path, which has ids; empty where there is none.
+    let route = route.map_or("", MatchedPath::as_str).to_owned();
+    metrics::histogram!(
+        "http_server_request_duration_seconds",
+        "http_request_method" => method.to_owned(),
+        "http_route" => route,
+        "http_response_status_code" => status.as_u16().to_string()
+    )
+    .record(took);
 }
 
 /// The trace id of `traceparent`, or chance.

@@ -48,7 +48,7 @@ impl Serving {
         };
         let token = config.admin_token.clone();
         let database = Database::Shared(store.clone());
-        let admin = Admin { database, queue: None, metrics, gauges: None, token };
+        let admin = Admin { role: Role::Api, database, queue: None, metrics, gauges: None, token };
         let admin_addr = config.admin_addr.unwrap_or_else(|| Role::Api.admin_addr());
         let admin = admin.serve(admin_addr, stop.clone()).await?;
         let http = tokio::spawn(web::serve(listener, router(api), stop.clone()));

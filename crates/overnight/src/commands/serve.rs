@@ -80,7 +80,7 @@ impl Gateway {
     async fn start(config: &Config, metrics: Metrics, stop: &CancellationToken) -> Result<Self, Trouble> {
         let served = world::start_gateway(config, true).await?;
         let (database, token) = (Database::Served(served.health()), config.admin_token.clone());
-        let admin = Admin { database, queue: None, metrics, gauges: None, token };
+        let admin = Admin { role: Role::Gateway, database, queue: None, metrics, gauges: None, token };
         let address = config.admin_addr.unwrap_or_else(|| Role::Gateway.admin_addr());
         let admin = admin.serve(address, stop.clone()).await?;
         Ok(Self { served, admin })
@@ -186,6 +186,7 @@ async fn stages(
         None => None,
     };
     let admin = Admin {
+        role,
         database: Database::Shared(store.clone()),
         queue: Some(queue.clone()),
         metrics,

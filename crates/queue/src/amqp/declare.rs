@@ -68,6 +68,29 @@ pub(crate) async fn keeps(link: &Link, names: &Names, options: &Options) -> Resu
     }
 }
 
+/// Messages that nobody holds, by queue without prefix. A queue that is missing is left out.
+pub(crate) async fn waiting(
+    link: &Link,
+    names: &Names,
+    options: &Options,
+) -> Result<Vec<(&'static str, u32)>, QueueError> {
+    let within = options.connect_timeout;
+    let late = QueueError::Timeout { doing: "counting messages", within };
+    let count = async {
+        let mut found = Vec::new();
+        for (word, queue) in names.outside() {
+            // On a channel each: the broker closes it where the queue is missing.
+            match depth(&link.channel().await?, &queue).await {
+                Ok(count) => found.push((word, count)),
+                Err(QueueError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    };
+    timeout(within, count).await.unwrap_or(Err(late))
+}
+
 /// Removes every exchange and queue, with all messages in them.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 use domain::Time;
 use lapin::types::ShortString;
 
-use super::parcel::{Ask, Parcel, Post, headers, lasting};
+use super::parcel::{Parcel, Post, Question, headers, lasting};
 use super::short;
 use crate::QueueError;
 
@@ -50,7 +50,7 @@ impl Events {
     /// # Errors
     /// There is no broker to ask.
     pub async fn are_kept(&self) -> Result<bool, QueueError> {
-        self.post.ask(Ask::Keeps).await
+        self.post.ask(Question::Keeps).await
     }
 
     /// Makes that queue. Called once it is settled that its events are published again.
@@ -58,7 +58,7 @@ impl Events {
     /// # Errors
     /// There is no broker, or it doesn't obey.
     pub async fn keep(&self) -> Result<(), QueueError> {
-        self.post.ask(Ask::Keep).await.map(|_| ())
+        self.post.ask(Question::Keep).await
     }
 
     /// Publishes all at once and answers for each, in their order. Done means that every queue that is

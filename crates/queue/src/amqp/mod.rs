@@ -39,7 +39,7 @@ use self::address::Address;
 use self::consume::{Door, Subscription};
 use self::dead::Undertaker;
 use self::line::{Broker, Line};
-use self::parcel::{Parcel, Post, headers, lasting};
+use self::parcel::{Parcel, Post, Question, headers, lasting};
 use self::topology::Names;
 use crate::health::{Health, Way};
 use crate::message::{Delivery, Message, Sent};
@@ -160,6 +160,10 @@ impl Amqp {
 
     pub(crate) fn inbox(&self) -> Option<Inbox> {
         self.inner.inbox.clone()
+    }
+
+    pub(crate) async fn waiting(&self) -> Result<Vec<(&'static str, u32)>, QueueError> {
+        self.inner.post.ask(Question::Waiting).await
     }
 
     pub(crate) fn health(&self) -> watch::Receiver<Health> {

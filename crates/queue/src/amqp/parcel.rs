@@ -36,19 +36,31 @@ pub(crate) struct Bundle {
     pub(crate) reply: oneshot::Sender<Vec<Outcome>>,
 }
 
-/// What is asked about the queue that keeps events for the agent runner.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ask {
-    /// Whether it is there.
-    Keeps,
+/// Where the answer to a question goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
+
+/// What is asked of the broker.
+pub(crate) enum Question {
+    /// Whether the queue is there that keeps events for the agent runner.
+    Keeps(Reply<bool>),
     /// That it be made.
-    Keep,
+    Keep(Reply<()>),
+    /// How many messages wait in the queues that outsiders and people read, by name without prefix.
+    Waiting(Reply<Vec<(&'static str, u32)>>),
 }
 
-/// A question, and where its answer goes.
-pub(crate) struct Question {
-    pub(crate) ask: Ask,
-    pub(crate) reply: oneshot::Sender<Result<bool, QueueError>>,
+impl Question {
+    /// Says that there is no broker to ask.
+    pub(crate) fn turn_away(self) {
+        let waits = match self {
+            Self::Keeps(reply) => reply.send(Err(QueueError::Away)).is_ok(),
+            Self::Keep(reply) => reply.send(Err(QueueError::Away)).is_ok(),
+            Self::Waiting(reply) => reply.send(Err(QueueError::Away)).is_ok(),
+        };
+        if !waits {
+            tracing::debug!("whoever asked about a queue doesn't wait for the answer");
+        }
+    }
 }
 
 /// Where parcels are handed in.
@@ -76,13 +88,13 @@ impl Post {
         (Self { registered, bundles, questions }, counter)
     }
 
-    /// Asks about the queue that keeps events.
+    /// Asks the broker.
     ///
     /// # Errors
     /// There is no broker to ask.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<bool, QueueError> {
+    pub(crate) async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, QueueError> {
         let (reply, answer) = oneshot::channel();
-        self.questions.send(Question { ask, reply }).await.map_err(|_| QueueError::Closed)?;
+        self.questions.send(question(reply)).await.map_err(|_| QueueError::Closed)?;
         answer.await.unwrap_or(Err(QueueError::Away))
     }
 

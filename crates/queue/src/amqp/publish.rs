@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::line::{Line, PULSE};
 use super::link::Link;
-use super::parcel::{Ask, Bundle, Counter, Outcome, Parcel, Question, Registered};
+use super::parcel::{Bundle, Counter, Outcome, Parcel, Question, Registered, Reply};
 use super::topology::Part;
 use super::{broken, declare};
 use crate::QueueError;
@@ -57,7 +57,7 @@ async fn turn_away(counter: &mut Counter) {
                 let outcomes = vec![Err(QueueError::Away); bundle.parcels.len()];
                 answer_all(bundle, outcomes);
             }
-            Some(question) = counter.questions.recv() => reply(question, Err(QueueError::Away)),
+            Some(question) = counter.questions.recv() => question.turn_away(),
             else => return,
         }
     }
@@ -180,17 +180,21 @@ async fn bundles(
     Ok(())
 }
 
-/// Answers what is asked about the agent's queue, and makes it.
+/// Answers what is asked about queues, and makes that of the agent runner.
 async fn questions(line: &Line, link: &Link, counter: &mut mpsc::Receiver<Question>) -> Outcome {
     let (names, options) = (&line.broker.names, &line.broker.options);
     while let Some(question) = taken(line, counter).await {
-        let answer = match (blocked(link), question.ask) {
-            (Some(error), _) => Err(error),
-            (None, Ask::Keeps) => declare::keeps(link, names, options).await,
-            (None, Ask::Keep) => declare::apply_on(link, names, Part::Agent, options).await.map(|()| true),
+        let lost = match question {
+            Question::Keeps(reply) => {
+                told(reply, unblocked(link, declare::keeps(link, names, options)).await)
+            }
+            Question::Keep(reply) => {
+                told(reply, unblocked(link, declare::apply_on(link, names, Part::Agent, options)).await)
+            }
+            Question::Waiting(reply) => {
+                told(reply, unblocked(link, declare::waiting(link, names, options)).await)
+            }
         };
-        let lost = is_lost(&answer.as_ref().map(|_| ()).map_err(Clone::clone));
-        reply(question, answer);
         if let Some(error) = lost {
             return Err(error);
         }
@@ -296,10 +300,24 @@ fn answer(registered: Registered, outcome: Outcome) {
     }
 }
 
-fn reply(question: Question, answer: Result<bool, QueueError>) {
-    if question.reply.send(answer).is_err() {
+/// Asks, unless the broker blocks the connection and would not even read the question.
+async fn unblocked<T>(
+    link: &Link,
+    asked: impl Future<Output = Result<T, QueueError>>,
+) -> Result<T, QueueError> {
+    match blocked(link) {
+        Some(error) => Err(error),
+        None => asked.await,
+    }
+}
+
+/// Hands an answer over; says what it means for the connection.
+fn told<T>(reply: Reply<T>, answer: Result<T, QueueError>) -> Option<QueueError> {
+    let lost = is_lost(&answer.as_ref().map(|_| ()).map_err(Clone::clone));
+    if reply.send(answer).is_err() {
         tracing::debug!("whoever asked about a queue doesn't wait for the answer");
     }
+    lost
 }
 
 fn answer_all(bundle: Bundle, outcomes: Vec<Outcome>) {

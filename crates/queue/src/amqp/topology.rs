@@ -103,6 +103,11 @@ impl Names {
         format!("{}.dead", self.prefix)
     }
 
+    /// The queues that outsiders write or read, and the one that people read; each by its word.
+    pub(crate) fn outside(&self) -> [(&'static str, String); 3] {
+        [("dead", self.dead()), ("inbox", self.inbox()), ("agent", self.agent())]
+    }
+
     /// All exchanges. Durable, since what is bound to them is.
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         vec![
