@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::Lane;
 use queue::{MAX_ORDERS, Message, Order, Sent};
-use store::StoreError;
+use store::{DueOrder, StoreError};
 use telemetry::metrics::MESSAGES_PUBLISHED;
 use tokio_util::sync::CancellationToken;
 
@@ -122,10 +122,12 @@ async fn send_lane(context: &Context, lane: Lane) -> Result<Left, StoreError> {
     }
     let full = due.len() > room;
     due.truncate(room);
+    // What stands together in the provider's list travels together, and is ours or another relay's together.
+    let place = |order: &DueOrder| (order.created, order.command.entity());
+    due.sort_unstable_by_key(place);
     // Put off before they are sent: of several relays one sends an order, and one that dies costs a pause.
     let mut ours = context.store.put_off(due).await?;
-    // What stands together in the provider's list travels together.
-    ours.sort_unstable_by_key(|order| (order.created, order.command.entity()));
+    ours.sort_unstable_by_key(place);
     for orders in ours.chunks(per_message(lane)) {
         // Orders of several jobs have no trace in common; each finds its own with its claim.
         let trace = orders.first().map(|order| order.trace);

@@ -1,8 +1,7 @@
 //! The machine: takes a message, claims its order, runs the stage, gives the claim back. It knows no
 //! stage's work.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use chrono::TimeDelta;
@@ -74,8 +73,7 @@ async fn claim(context: &Context, message: &Message) -> Vec<Claimed> {
 async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
     let (outcome, started) = (if all.is_empty() { "stale" } else { "claimed" }, Instant::now());
     metrics::counter!(MESSAGES_CONSUMED, "queue" => lane.as_str(), "outcome" => outcome).increment(1);
-    let mut kept: HashMap<_, _> =
-        all.iter().map(|claimed| (claimed.command, keep_claim(context.clone(), *claimed))).collect();
+    let kept = Kept::new(context, &all);
     match poll::list(context, &all).await {
         // Away, or too busy: each look would hear the same, and make it worse.
         Err(Failure::Provider(error)) if is_outage(&error) => {
@@ -90,11 +88,11 @@ async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
                 poll::Listed::default()
             });
             let left = poll::look_again(context, all, &listed).await;
-            kept.retain(|command, _| left.iter().any(|claimed| claimed.command == *command));
+            kept.only(&left);
             let listed = Arc::new(listed);
             for claimed in left {
                 one(context, claimed, Arc::clone(&listed)).await;
-                kept.remove(&claimed.command);
+                kept.without(claimed);
             }
         }
     }
@@ -144,28 +142,51 @@ async fn handle(context: &Context, claimed: Claimed, listed: &poll::Listed) -> R
     }
 }
 
-/// Renews a claim until the answer is dropped.
-fn keep_claim(context: Context, claimed: Claimed) -> DropGuard {
-    let done = CancellationToken::new();
-    let stop = done.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(context.config.lease / RENEWALS);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            match context.store.renew(&claimed, context.config.lease).await {
-                Ok(true) => {}
-                // Somebody else has it; the commit's version check decides between us.
-                Ok(false) => return,
-                Err(error) => tracing::warn!(error = %chain(&error), "claim not renewed"),
-            }
+/// Claims that are renewed, with one statement for all of them, until they are answered.
+struct Kept {
+    claims: Arc<Mutex<Vec<Claimed>>>,
+    _until: DropGuard,
+}
+
+impl Kept {
+    fn new(context: &Context, all: &[Claimed]) -> Self {
+        let (claims, done) = (Arc::new(Mutex::new(all.to_vec())), CancellationToken::new());
+        tokio::spawn(renew(context.clone(), Arc::clone(&claims), done.clone()));
+        Self { claims, _until: done.drop_guard() }
+    }
+
+    fn only(&self, left: &[Claimed]) {
+        *lock(&self.claims) = left.to_vec();
+    }
+
+    fn without(&self, answered: Claimed) {
+        lock(&self.claims).retain(|claimed| *claimed != answered);
+    }
+}
+
+/// A list is whole whenever nobody holds it.
+fn lock(claims: &Mutex<Vec<Claimed>>) -> MutexGuard<'_, Vec<Claimed>> {
+    claims.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn renew(context: Context, claims: Arc<Mutex<Vec<Claimed>>>, done: CancellationToken) {
+    let mut ticks = tokio::time::interval(context.config.lease / RENEWALS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = done.cancelled() => return,
+            _ = ticks.tick() => {}
         }
-    });
-    done.drop_guard()
+        let held = lock(&claims).clone();
+        if held.is_empty() {
+            continue;
+        }
+        // What somebody else has claimed meanwhile isn't renewed; the commit's version check decides between us.
+        if let Err(error) = context.store.renew_all(&held, context.config.lease).await {
+            tracing::warn!(error = %chain(&error), "claims not renewed");
+        }
+    }
 }
 
 async fn give_back(

@@ -248,11 +248,20 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn renew(&self, claimed: &Claimed, lease: Duration) -> Result<bool, StoreError> {
-        let later = self.dialect.now_plus_ms("$3");
-        let text = format!("UPDATE orders SET lease_until = {later} WHERE entity_id = $1 AND fence = $2");
-        let sql =
-            self.write(Step::Renew, text).id(claimed.command.entity()).int(claimed.fence).int(millis(lease));
-        Ok(sql.run(&self.connection).await? == 1)
+        Ok(self.renew_all(&[*claimed], lease).await? == 1)
+    }
+
+    /// Renews up to [`CHUNK`] claims, but for those that somebody else has claimed since; answers how many there were.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn renew_all(&self, claims: &[Claimed], lease: Duration) -> Result<u64, StoreError> {
+        let later = self.dialect.now_plus_ms("$1");
+        let text = format!("UPDATE orders SET lease_until = {later} WHERE (entity_id, fence) IN (VALUES ");
+        let sql = self.write(Step::Renew, text).int(millis(lease)).rows(claims, |values, claimed| {
+            values.id(claimed.command.entity()).int(claimed.fence);
+        });
+        sql.then(")").run(&self.connection).await
     }
 
     /// Gives a claim back. Where somebody nudged the order meanwhile, the nudge stays.
