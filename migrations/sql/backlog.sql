@@ -13,4 +13,4 @@ CREATE TABLE tasks (
     created_at {{ time }} NOT NULL,
     updated_at {{ time }} NOT NULL
 );
-CREATE INDEX tasks_pending ON tasks (agent_type, priority, created_at) WHERE status = 'pending';
+CREATE INDEX IF NOT EXISTS tasks_pending ON tasks (agent_type, priority, created_at) WHERE status = 'pending';

@@ -309,8 +309,8 @@ async fn a_run_that_fails_rests_and_is_taken_up_again() {
         let (store, night) = (world.open("0s").await, world.night());
         wind(&store, &night).await.unwrap();
         backlog(&store).await;
-        world.run("ALTER TABLE tasks RENAME TO elsewhere").await;
         let later = world.open("+13h").await;
+        world.run("ALTER TABLE tasks RENAME TO elsewhere").await;
         assert_eq!(tick(&later, &night).await.unwrap().len(), 0);
         world.run("ALTER TABLE elsewhere RENAME TO tasks").await;
         let run = store.runs(None, 1).await.unwrap().remove(0);
