@@ -8,14 +8,20 @@ use testkit::Fleet;
 /// How long a small night may take here.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A gateway, two submitters, two pollers.
-fn fleet() -> Fleet {
+/// A gateway, and nobody else yet.
+fn gateway() -> Fleet {
     let home = crate::overnight()
         .with("BATCH_MAX_REQUESTS", "10")
         .with("BATCH_POLL_INTERVAL_MS", "200")
         .with("OVERNIGHT_SIM", "latency_ms=20");
     let mut fleet = Fleet::new(home);
     fleet.start("gateway", "gateway");
+    fleet
+}
+
+/// A gateway, two submitters, two pollers.
+fn fleet() -> Fleet {
+    let mut fleet = gateway();
     for name in ["submitter-1", "submitter-2"] {
         fleet.start(name, "submitter");
     }
@@ -171,12 +177,7 @@ fn a_role_of_which_a_part_is_dead_ends_and_another_goes_on() {
 
 #[test]
 fn a_role_that_is_at_work_finishes_what_it_has_in_hand_and_another_goes_on() {
-    let home = crate::overnight()
-        .with("BATCH_MAX_REQUESTS", "10")
-        .with("BATCH_POLL_INTERVAL_MS", "200")
-        .with("OVERNIGHT_SIM", "latency_ms=20");
-    let mut fleet = Fleet::new(home);
-    fleet.start("gateway", "gateway");
+    let mut fleet = gateway();
     fill_and_start(&fleet);
     let batches = |state: &str| format!("SELECT count(*) FROM batches WHERE state {state}");
     // The request that costs money is answered, and nobody has written down how.
