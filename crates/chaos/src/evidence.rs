@@ -84,6 +84,10 @@ pub struct Expected {
     pub attempts: usize,
     /// Whether a proxy has sent a create twice.
     pub doubled: bool,
+    /// Whether every reply to a create has reached a process that lived to write it down, so that none may be in doubt.
+    pub certain: bool,
+    /// Input files that may have been uploaded once more under their name: replies lost, lists that lag, zombies.
+    pub spare_files: usize,
 }
 
 impl Default for Expected {
@@ -101,6 +105,8 @@ impl Default for Expected {
             grace: Duration::from_secs(26),
             attempts: 1,
             doubled: false,
+            certain: false,
+            spare_files: 0,
         }
     }
 }
@@ -108,7 +114,7 @@ impl Default for Expected {
 /// What broke, by the invariant's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// `I1` to `I11`.
+    /// `I1` to `I13`.
     pub invariant: &'static str,
     /// What was found.
     pub what: String,

@@ -35,6 +35,14 @@ pub enum StoreError {
         #[source]
         source: DbErr,
     },
+    /// The database server has not answered: whether it was done is unknown.
+    #[error("the database has not answered {what} for {seconds} s")]
+    Silent {
+        /// The write or the question.
+        what: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A row that this build can't read.
     #[error("unreadable row: {table} {id}, column {column} is {value:?}")]
     Row {

@@ -32,6 +32,7 @@ mod result;
 mod retry;
 mod run;
 mod schedule;
+mod silence;
 mod sql;
 mod task;
 mod token;

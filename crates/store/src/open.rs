@@ -11,6 +11,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction,
 use crate::backlog::Table;
 use crate::dialect::Dialect;
 use crate::error::StoreError;
+use crate::silence::{answer, mindful};
 use crate::sql::{Sql, failed, injected};
 
 /// How long a writer waits for its turn on SQLite.
@@ -115,14 +116,17 @@ impl Store {
         T: Send + 'static,
         F: for<'a> FnOnce(&'a DatabaseTransaction) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,
     {
-        let (connection, begin, what) = (self.connection.clone(), self.dialect.begin(), step.word());
+        let (connection, dialect, what) = (self.connection.clone(), self.dialect, step.word());
         let work = async move {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that begins")]
-            let transaction = connection.begin_with_options(begin).await.map_err(failed(what))?;
+            let begun = connection.begin_with_options(dialect.begin());
+            let transaction = answer(dialect, what, begun).await?;
             match work(&transaction).await {
-                Ok(value) => transaction.commit().await.map_err(failed(what)).map(|()| value),
+                Ok(value) => answer(dialect, what, transaction.commit()).await.map(|()| value),
+                // Its connection is closed when it comes back to the pool, and the server rolls back.
+                Err(error @ StoreError::Silent { .. }) => Err(error),
                 Err(error) => {
-                    if let Err(rollback) = transaction.rollback().await {
+                    if let Err(rollback) = answer(dialect, what, transaction.rollback()).await {
                         tracing::warn!(transaction = what, error = %rollback, "rollback failed");
                     }
                     Err(error)
@@ -148,15 +152,7 @@ fn connect_options(url: &str) -> ConnectOptions {
             .foreign_keys(true)
             .statement_cache_capacity(STATEMENTS)
     });
-    options.map_sqlx_postgres_pool_opts(|pool| {
-        // A connection that comes back inside a transaction must not take the next one's writes with it.
-        pool.after_release(|connection, _| {
-            Box::pin(async move {
-                sea_orm::sqlx::Executor::execute(connection, "ROLLBACK").await?;
-                Ok(true)
-            })
-        })
-    });
+    options.map_sqlx_postgres_pool_opts(mindful);
     options
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::error::StoreError;
+use crate::silence::answer;
 
 /// A statement being put together: `$1`, `$2` … are bound in order.
 pub(crate) struct Sql {
@@ -151,7 +152,7 @@ impl Sql {
         );
         let (what, step) = (self.what, self.step);
         let statement = Statement::from_sql_and_values(self.dialect.backend(), self.text, self.values);
-        let work = async { run(statement).await.map_err(failed(what)) };
+        let work = answer(self.dialect, what, run(statement));
         match step {
             Some(step) => crash::attempt(step, work, injected(what)).await,
             None => work.await,

@@ -229,6 +229,16 @@ impl Fleet {
         self.runtime.block_on(self.database.take_away(away));
     }
 
+    /// Keeps everybody else from a table, and returns when that is over.
+    ///
+    /// # Panics
+    /// Where the database doesn't answer.
+    pub fn lock_table(&self, table: &str, time: Duration) {
+        let seconds = time.as_secs_f64();
+        let text = format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep({seconds}); COMMIT");
+        self.runtime.block_on(self.connection.execute_unprepared(&text)).expect("the table is locked");
+    }
+
     /// Waits until a query answers this number.
     ///
     /// # Panics

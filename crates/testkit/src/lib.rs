@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod cable;
 mod collector;
 mod database;
 mod fleet;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use broker::Broker;
+pub use cable::Cable;
 pub use collector::{Collector, Span};
 pub use database::Database;
 pub use fleet::{BROKER, Fleet};

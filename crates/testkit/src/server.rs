@@ -37,10 +37,16 @@ impl Server {
         server
     }
 
-    /// Where it is, without a database.
+    /// Where it listens.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The same for a client, without a database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}", self.port)
+        format!("postgres://postgres@{}", self.host())
     }
 
     /// An empty database on it.

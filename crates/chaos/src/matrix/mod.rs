@@ -2,6 +2,7 @@
 
 pub mod cancels;
 pub mod crashes;
+pub mod cuts;
 pub mod lies;
 pub mod outages;
 pub mod passes;
@@ -44,6 +45,7 @@ pub fn troop(site: &Site) -> Vec<Scenario> {
         cancels::on(Pair::Fleet),
         lies::troop(),
         signals::troop(&passes),
+        cuts::troop(),
         outages::troop(),
     ]
     .into_iter()

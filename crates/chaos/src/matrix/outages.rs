@@ -16,11 +16,15 @@ const TROOP: &str = "outage, postgres and rabbitmq";
 /// Batches that the provider keeps until it is told otherwise.
 const HELD: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
+/// What the program says of a write that doesn't fit any more, from SQLite and from the system.
+const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too large"];
+
 /// On a laptop.
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
     let mut all = vec![
         Scenario::new(LAPTOP, "an older backup is restored while batches are out", older_backup),
+        Scenario::new(LAPTOP, "a copy with a tag of its own works beside the original", copied),
         Scenario::new(LAPTOP, "a create turns up after it was parked", turns_up),
         Scenario::new(
             LAPTOP,
@@ -30,7 +34,7 @@ pub fn laptop() -> Vec<Scenario> {
         Scenario::new(LAPTOP, "the shared memory of SQLite is gone after a kill", no_shared_memory),
         Scenario::new(LAPTOP, "the provider is away for a while", provider_away),
     ];
-    for blocks in [600, 700, 900] {
+    for blocks in [300, 350, 420, 500] {
         let name = format!("no file may be larger than {blocks} blocks");
         all.push(Scenario::new(LAPTOP, name, move |site| full_disk(site, blocks)));
     }
@@ -98,6 +102,32 @@ pub(super) fn restored(mut laptop: Laptop, settings: &Settings) -> Laptop {
     laptop
 }
 
+/// A copy of the folder, whose batches are out, is given a tag of its own, and both collect them at the same time.
+fn copied(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    // Both look at the same batches.
+    laptop.expected.spare_looks = 60;
+    laptop.liar.set(&held());
+    laptop.start_schedule_run(None);
+    let _ = laptop.wait_until(None, Duration::from_secs(30), HELD);
+    laptop.kill();
+    let copied = site.overnight(&laptop.liar.base_url());
+    copy(&laptop.home.data_dir(), &copied.data_dir());
+    let _ = copied.run(&["instance", "rotate"]).exits(0);
+    laptop.up(None);
+    let mut beside = copied.spawn(&["up"]);
+    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
+    let _ = laptop.wait(None);
+    let answered = "SELECT count(*) FROM batch_job_tasks WHERE status = 'succeeded'";
+    testkit::until("the copy has every answer", || {
+        copied.database().number(answered) == laptop.number(answered)
+    });
+    crate::laptop::send(beside.id(), "TERM");
+    let ended = beside.wait().expect("a child of ours");
+    assert_eq!(ended.code(), Some(0), "the copy ends when it is asked to");
+    laptop.finish()
+}
+
 /// A create lands when it has long been given into a person's hands: the audit before the next create adopts it.
 fn turns_up(site: &Site) -> Outcome {
     let mut laptop = Laptop::evening(site);
@@ -162,6 +192,8 @@ fn full_disk(site: &Site, blocks: u32) -> Outcome {
     laptop.start_limited(blocks);
     let _ = laptop.wait_for(None, Duration::from_secs(5));
     laptop.kill();
+    let log = laptop.log();
+    assert!(FULL.iter().any(|word| log.contains(word)), "nobody came to the limit");
     laptop.finish()
 }
 

@@ -56,6 +56,11 @@ const OUT_WITHIN: Duration = Duration::from_secs(60);
 /// Batches that the provider keeps until it is told otherwise.
 const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
+/// A little longer than it takes until an order that nobody has claimed is sent again.
+const SENT_AGAIN_MS: u64 = 6_000;
+/// How long an upload takes, where it takes long.
+const UPLOAD_MS: u64 = 3_000;
+
 /// All of them, on a pair of backends.
 #[must_use]
 pub fn on(pair: Pair) -> Vec<Scenario> {
@@ -71,6 +76,7 @@ pub fn on(pair: Pair) -> Vec<Scenario> {
         of("a night that the clock begins", |ground| quiet(ground, Night::ByClock)),
         of("a job is cancelled while its batches are out", cancel),
         of("what was refused is tried again by a person", retry),
+        of("orders are sent twice, and both messages are taken", twice),
     ];
     // Those that take longest come first.
     all.extend(kills.iter().chain(&KILLS).map(|&point| {
@@ -130,6 +136,20 @@ fn retry(mut ground: Ground) -> Outcome {
     ground.expected().tasks += 1;
     let _ = ground.wait();
     ends(&ground, "succeeded", AGENTS.len() * TASKS);
+    ground.finish()
+}
+
+/// Claims take so long that their orders are sent again, and work takes so long that the second claim comes while the
+/// first one is at it.
+fn twice(mut ground: Ground) -> Outcome {
+    ground.expected().certain = true;
+    ground.expected().spare_looks += 4;
+    ground.home().set("SUBMIT_TIMEOUT_MS", "20000");
+    // The first ones are those of planning.
+    let claims = (4..=7).map(|pass| format!("store.claim.before:{pass}:sleep:{SENT_AGAIN_MS}"));
+    let uploads = (1..=6).map(|pass| format!("provider.upload.before:{pass}:sleep:{UPLOAD_MS}"));
+    let slow: Vec<_> = claims.chain(uploads).collect();
+    ground.begin(Night::ByHand, Some(&slow.join(",")));
     ground.finish()
 }
 

@@ -3,6 +3,7 @@
 //! Each invariant is a function of its own, and each has a test that shows it a violation.
 
 mod answers;
+mod care;
 mod events;
 mod money;
 mod patience;
@@ -13,6 +14,7 @@ mod tests;
 use crate::evidence::{Evidence, Finding};
 
 pub use answers::no_lost_result;
+pub use care::{doubt_has_a_cause, one_at_a_time};
 pub use events::{events_once, poison_is_kept, published_was_heard};
 pub use money::no_double_pay;
 pub use patience::{drains, ends_are_final, outages_use_up_nothing};
@@ -34,6 +36,8 @@ pub const INVARIANTS: &[(&str, Invariant)] = &[
     ("I9", outages_use_up_nothing),
     ("I10", drains),
     ("I11", ends_are_final),
+    ("I12", doubt_has_a_cause),
+    ("I13", one_at_a_time),
 ];
 
 /// Everything that is wrong.

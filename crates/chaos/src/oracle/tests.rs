@@ -252,3 +252,31 @@ fn i11_sees_an_end_that_changes() {
     sees("I11", "attempt-a had ended expired", |night| night.earlier[0].attempts[0].state = text("expired"));
     sees("I11", "batch ours had ended collected", |night| night.books.batches[0].state = text("parked"));
 }
+
+#[test]
+fn i12_sees_a_doubt_without_a_cause() {
+    let doubt = |night: &mut Evidence| night.books.events.push(event("batch.unknown.v1", "batch/ours", 3));
+    sees("I12", "batch/ours was in doubt", |night| {
+        night.expected.certain = true;
+        doubt(night);
+    });
+    // Where a process died or a reply was lost, there may be doubt.
+    assert_eq!(says(doubt), [""; 0]);
+}
+
+#[test]
+fn i13_sees_a_file_that_went_up_twice() {
+    let file = |id: &str, purpose: &str| Entry::File {
+        id: text(id),
+        name: text("overnight-ours-0.jsonl"),
+        bytes: 1,
+        sha256: text("hash"),
+        purpose: text(purpose),
+        created_at: 0,
+    };
+    sees("I13", "uploaded 2 times", |night| {
+        night.ledger.extend([file("one", "batch"), file("other", "batch")]);
+    });
+    let output = says(|night| night.ledger.extend([file("one", "batch"), file("out", "batch_output")]));
+    assert_eq!(output, [""; 0]);
+}

@@ -9,9 +9,8 @@ use domain::Lane;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use queue::{Options, Queue, QueueError, Sent, State, topology};
-use testkit::{Broker, free_port};
+use testkit::{Broker, Cable, free_port};
 
-use crate::rig::cable::Cable;
 use crate::rig::{Place, broker, drain_to, healthy, message, rebuilt, send, soon, until, work_again, works};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +63,7 @@ async fn a_broker_that_closes_dies_or_forgets_everything_is_used_again() {
 async fn a_broker_without_memory_stops_no_acknowledgement_and_gets_nothing_late() {
     let private = Broker::start();
     let place = Place::new(&private.url()).await;
-    let cable = Cable::to(private.host()).await;
+    let cable = Cable::to(private.host());
     let url = format!("amqp://guest:guest@{}", cable.address);
     let queue = Queue::connect(&url, place.options()).await.unwrap();
     works(&queue, 1).await;
@@ -181,7 +180,7 @@ async fn a_consumer_whose_channel_the_broker_closes_comes_back() {
 async fn a_line_that_is_cut_without_a_word_is_noticed_and_rebuilt() {
     let broker = broker();
     let host = broker.split('@').nth(1).unwrap().to_owned();
-    let cable = Cable::to(host.clone()).await;
+    let cable = Cable::to(host.clone());
     let place = Place::new(&broker).await;
     let url = broker.replace(&host, &cable.address.to_string());
     let options = Options { heartbeat_s: 1, confirm_timeout: Duration::from_secs(1), ..place.options() };

@@ -1,7 +1,6 @@
 //! What the tests of the broker stand on: names of their own at a broker, a second pair of hands to break
 //! things with, and waiting with a deadline.
 
-pub mod cable;
 pub mod raw;
 
 use std::future::Future;

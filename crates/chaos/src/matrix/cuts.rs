@@ -1,0 +1,104 @@
+//! Lines between the processes and what they work with break: streams that end wherever they were, and connections that
+//! nobody hears of any more.
+
+use std::time::Duration;
+
+use testkit::Cable;
+
+use super::outages::until_some_are_open;
+use crate::scenario::{Outcome, Scenario};
+use crate::site::Site;
+use crate::troop::Troop;
+
+const GROUP: &str = "cut line, postgres and rabbitmq";
+/// Cuts of a night, and the time between two: a dozen over the time that a quiet night takes.
+const CUTS: u32 = 12;
+const BETWEEN: Duration = Duration::from_millis(600);
+/// Connections that go silent: once when work begins, and once when some of it is out.
+const SILENCES: u32 = 2;
+const BETWEEN_SILENCES: Duration = Duration::from_secs(5);
+
+/// How long writers wait for a lock.
+const LOCKED: Duration = Duration::from_secs(2);
+
+/// In a troop.
+#[must_use]
+pub fn troop() -> Vec<Scenario> {
+    let of = |name: &str, run: fn(&Site) -> Outcome| Scenario::new(GROUP, name, run);
+    vec![
+        of("streams to the broker are cut, again and again", |site| {
+            let cable = Cable::to(site.broker().host());
+            cut(to_the_broker(site, &cable), &cable)
+        }),
+        of("streams to the database are cut, again and again", |site| {
+            let cable = Cable::to(site.server().host());
+            cut(to_the_database(site, &cable), &cable)
+        }),
+        of("connections to the broker fall silent", |site| {
+            let cable = Cable::to(site.broker().host());
+            silence(to_the_broker(site, &cable), &cable)
+        }),
+        of("connections to the database fall silent", |site| {
+            let cable = Cable::to(site.server().host());
+            silence(to_the_database(site, &cable), &cable)
+        }),
+        of("connections to the database fall silent, with statements on their way", |site| {
+            let cable = Cable::to(site.server().host());
+            silence_in_midst(to_the_database(site, &cable), &cable)
+        }),
+    ]
+}
+
+fn to_the_broker(site: &Site, cable: &Cable) -> Troop {
+    // Silence is noticed after two heartbeats, in seconds.
+    let url = format!("amqp://guest:guest@{}/%2f?heartbeat=2", cable.address);
+    Troop::at(site, url, site.server().database())
+}
+
+fn to_the_database(site: &Site, cable: &Cable) -> Troop {
+    let mut troop = Troop::evening(site);
+    let url = troop.fleet.database_url().replace(&site.server().host(), &cable.address.to_string());
+    troop.fleet.home.set("DATABASE_URL", &url);
+    troop
+}
+
+fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
+    troop.expected.spare_looks += 8;
+    troop.muster(None);
+    troop.strike();
+    for _ in 0..CUTS {
+        std::thread::sleep(BETWEEN);
+        troop.tend();
+        cable.cut();
+    }
+    troop.finish()
+}
+
+fn silence(mut troop: Troop, cable: &Cable) -> Outcome {
+    troop.expected.spare_looks += 8;
+    troop.muster(None);
+    troop.strike();
+    for _ in 0..SILENCES {
+        std::thread::sleep(BETWEEN);
+        cable.unplug();
+        std::thread::sleep(BETWEEN_SILENCES);
+        troop.tend();
+    }
+    troop.finish()
+}
+
+/// Whoever writes waits for a lock when the line falls silent, and never hears that it was let go.
+fn silence_in_midst(mut troop: Troop, cable: &Cable) -> Outcome {
+    troop.expected.spare_looks += 8;
+    troop.muster(None);
+    troop.strike();
+    until_some_are_open(&mut troop);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(LOCKED / 2);
+            cable.unplug();
+        });
+        troop.fleet.lock_table("orders", LOCKED);
+    });
+    troop.finish()
+}
