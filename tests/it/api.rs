@@ -247,14 +247,18 @@ fn what_failed_is_taken_up_again_as_a_job_of_its_own() {
     assert!(none.stderr.contains("no task to take up again"), "{}", none.stderr);
     let weighed = overnight.run(&["batch", "retry", &parent, "--dry-run", "--json"]).exits(0).json();
     assert_eq!(weighed["records"], missing);
-    let retry = ["batch", "retry", &parent, "--class", "no_response", "--wait", "--json"];
-    let child = overnight.run(&retry).exits(0).json();
+    // Under a key it is the same job again, also where that job's id begins like the one that was named.
+    let keyed =
+        ["batch", "retry", "0", "--class", "no_response", "--wait", "--json", "--idempotency-key", "k"];
+    let child = overnight.run(&keyed).exits(0).json();
+    assert_eq!(overnight.run(&keyed).exits(0).json()["job_id"], child["job_id"]);
     assert_eq!(
         (&child["parent_job_id"], &child["kind"]),
         (&parent.as_str().into(), &"reprocess_failed".into())
     );
     assert_eq!((&child["total"], &child["tasks"]["succeeded"]), (&missing.into(), &missing.into()));
-    // Once more: all of it is answered.
+    // Once more without it: all of it is answered.
+    let retry = ["batch", "retry", &parent, "--class", "no_response", "--wait", "--json"];
     let again = overnight.run(&retry).exits(0).json();
     assert_eq!((&again["job_id"], &again["submitted"]), (&Value::Null, &0.into()));
     until("every record has its one answer", || {

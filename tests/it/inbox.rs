@@ -108,6 +108,19 @@ fn a_command_is_one_job_however_often_it_comes() {
 }
 
 #[test]
+fn a_command_whose_job_begins_like_the_one_that_it_names_is_that_job_when_it_comes_again() {
+    let (fleet, _) = failed_job();
+    let wish = command("c-1", "0");
+    send(&fleet, &wish);
+    fleet.until(RETRIES, 1, PATIENCE);
+    send(&fleet, &wish);
+    // What comes after it is behind it.
+    send(&fleet, &command("c-2", "ffff"));
+    fleet.until("SELECT count(*) FROM events WHERE data->'command'->>'id' = 'c-2'", 1, PATIENCE);
+    assert_eq!((fleet.number(RETRIES), fleet.number(REFUSED)), (1, 1));
+}
+
+#[test]
 fn a_refused_command_is_an_event_and_a_dead_letter_with_its_reason() {
     let (fleet, _) = failed_job();
     let unknown = command("c-1", "00000000-dead");

@@ -38,7 +38,7 @@ pub(crate) async fn create(
         Form { asked, lines: Vec::new(), hash: Sha256::digest(&body).to_vec() }
     };
     let dry_run = asked.dry_run;
-    let wish = Wish::of(&api.store, &asked).await.map_err(|refusal| refused(&refusal))?;
+    let wish = Wish::of(&asked, api.store.clock().now()).map_err(|refusal| refused(&refusal))?;
     let mut wish = wish.on_lines(&lines);
     // What was brought is held once from here on.
     drop(asked);

@@ -106,7 +106,7 @@ impl Clerk {
     }
 
     async fn carry_out(&self, sender: &Sender, asked: &Asked) -> Result<Answer, Refusal> {
-        let mut wish = Wish::of(&self.store, &asked.job).await?;
+        let mut wish = Wish::of(&asked.job, self.store.clock().now())?;
         let key = format!("command/{}", sender.command());
         wish.origin.idempotency = Some(Idempotency { key, hash: asked.hash.clone() });
         wish.origin.command = Some(asked.command.clone());

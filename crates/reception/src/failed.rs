@@ -11,15 +11,15 @@ use serde::Serialize;
 use store::{JobRow, RetryFilter, RetryScope, Store};
 
 use crate::wish::{Found, own_agent, whose};
-use crate::{House, MOST_NAMED, Refusal, Source, Wish};
+use crate::{House, MOST_NAMED, Refusal, Source, Wish, find_job};
 
 /// Which tasks that failed, expired or went missing.
 #[derive(Clone, Debug)]
 pub enum Failed {
     /// Of a job.
     Of {
-        /// The job.
-        job: JobId,
+        /// The job, by the beginning of its id.
+        job: String,
         /// Which of them.
         filter: RetryFilter,
     },
@@ -116,7 +116,7 @@ impl Failed {
 
     pub(crate) async fn find(&self, store: &Store, house: &House, wish: &Wish) -> Result<Found, Refusal> {
         match self {
-            Self::Of { job, filter } => of_job(store, *job, *filter).await,
+            Self::Of { job, filter } => of_job(store, find_job(store, job).await?, *filter).await,
             Self::Anywhere { filter, limit } => anywhere(store, house, wish, *filter, *limit).await,
             Self::Backlog { repo, agent, before, limit } => {
                 let before = before.unwrap_or_else(|| store.clock().now());

@@ -160,7 +160,7 @@ on_both! {
         world.backlog(&[("t1", "acme/app", "planner")]).await;
         world.sql("UPDATE tasks SET status = 'failed'").await;
         let asked = serde_json::from_value(json!({ "reprocess_failed": { "backlog": { "agent_type": "planner" } } })).unwrap();
-        let wish = reception::Wish::of(&world.store, &asked).await.unwrap();
+        let wish = reception::Wish::of(&asked, world.store.clock().now()).unwrap();
         let prepared = wish.prepare(&world.store, &crate::harness::house()).await.unwrap();
         world.sql("UPDATE tasks SET status = 'running'").await;
         assert!(prepared.intake.accept(&world.store, &prepared.request).await.is_err());

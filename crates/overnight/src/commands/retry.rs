@@ -19,14 +19,15 @@ pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output)
         Desk::open_to_write(config, "batch retry").await?
     };
     let mut asked = asked(arguments);
-    if let (Some(job), Some(reprocess)) = (&arguments.job, &mut asked.reprocess_failed) {
-        reprocess.job = Some(select::job_to_drive(config, &desk.store, job).await?.to_string());
-    }
     let idempotency = once::idempotency(arguments.idempotency_key.as_ref(), &asked, &[])?;
     if let Some(job) = once::brought_before(&desk.store, idempotency.as_ref()).await? {
         return drive(config, desk, job, arguments.wait, &[], output).await;
     }
-    let mut wish = Wish::of(&desk.store, &asked).await?;
+    // After the key: the job that it stands for may begin like the one that it was made of.
+    if let (Some(job), Some(reprocess)) = (&arguments.job, &mut asked.reprocess_failed) {
+        reprocess.job = Some(select::job_to_drive(config, &desk.store, job).await?.to_string());
+    }
+    let mut wish = Wish::of(&asked, desk.store.clock().now())?;
     wish.origin.idempotency = idempotency;
     let prepared = wish.prepare(&desk.store, &house(config)?).await?;
     leave_out(&wrong_of(&prepared.intake), false, output)?;
