@@ -289,6 +289,11 @@ fn what_failed_in_all_jobs_or_at_the_platform_is_taken_up_from_the_command_line(
     let _ = overnight.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
     overnight.database().run("UPDATE tasks SET status = 'failed'");
     assert_eq!(weigh(&["--backlog", "--agent", "planner", "--repo", "harbor/api"]), 12);
+    // One that can't be used is told, and fails no other.
+    overnight.database().run("UPDATE tasks SET payload = '' WHERE id = (SELECT min(id) FROM tasks)");
+    let ran = overnight.run(&["batch", "retry", "--backlog", "--agent", "planner", "--tonight"]).exits(6);
+    assert!(ran.stderr.contains("left out: backlog task"), "{}", ran.stderr);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM tasks WHERE status = 'batched'"), 35);
     // A server is asked in the same words.
     let (server, api) = server();
     let _ = server.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);

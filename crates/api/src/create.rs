@@ -137,5 +137,6 @@ fn left_out(prepared: &Prepared) -> Option<LeftOut> {
         cancelled: left_out.cancelled,
         excluded: left_out.excluded,
         beyond_limit: left_out.beyond_limit,
+        invalid: left_out.invalid,
     })
 }

@@ -56,6 +56,8 @@ pub struct LeftOut {
     pub excluded: u64,
     /// Asked for, and beyond the limit.
     pub beyond_limit: u64,
+    /// Found, and can't be used.
+    pub invalid: u64,
 }
 
 impl LeftOut {
@@ -66,7 +68,7 @@ impl LeftOut {
             live: tally.pending + tally.submitted,
             cancelled: tally.cancelled,
             excluded: ended_badly.saturating_sub(whole(taken)),
-            beyond_limit: 0,
+            ..Self::default()
         }
     }
 
@@ -75,20 +77,22 @@ impl LeftOut {
     }
 }
 
-fn whole(count: usize) -> u64 {
+pub(crate) fn whole(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.beyond_limit > 0 {
-            return write!(f, "{} beyond the limit", self.beyond_limit);
+            write!(f, "{} beyond the limit", self.beyond_limit)?;
+        } else {
+            write!(
+                f,
+                "{} succeeded, {} at work, {} cancelled, {} not asked for or taken by the platform",
+                self.succeeded, self.live, self.cancelled, self.excluded
+            )?;
         }
-        write!(
-            f,
-            "{} succeeded, {} at work, {} cancelled, {} not asked for or taken by the platform",
-            self.succeeded, self.live, self.cancelled, self.excluded
-        )
+        if self.invalid > 0 { write!(f, ", {} unusable", self.invalid) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ use processor::{Processor, ProcessorError, known, resolve};
 use source::Invalid;
 use store::{Origin, Store};
 
+use crate::failed::whole;
 use crate::{Failed, House, InlineRecord, Intake, LeftOut, Refusal, Request, Source};
 
 /// Tasks or records that one wish may name: what it brings is held in memory.
@@ -62,6 +63,11 @@ impl Work {
     pub(crate) fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
+
+    /// Whether the caller names each task or record, and doesn't leave it to us to find some.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Self::Tasks(_) | Self::Records(_))
+    }
 }
 
 /// A wish that was read and weighed; nothing is stored.
@@ -71,7 +77,7 @@ pub struct Prepared {
     pub request: Request,
     /// What was found.
     pub intake: Intake,
-    /// Tasks of a retried job that are not taken up.
+    /// What was looked for and is not taken; none: each was named.
     pub left_out: Option<LeftOut>,
 }
 
@@ -98,12 +104,14 @@ impl Wish {
                 let name = own_agent(&processor, agent.as_deref(), "filter/agent_type")?;
                 let of = repo.as_deref().unwrap_or_default();
                 let source = Source::Backlog(store.backlog_of(of, &name, *limit).await?.into());
-                Found::new(source, format!("backlog of {}", whose(repo, &Some(name))), processor)
+                let found = Found::new(source, format!("backlog of {}", whose(repo, &Some(name))), processor);
+                Found { left_out: Some(LeftOut::default()), ..found }
             }
         };
         let left_out = found.left_out;
         let request = self.request(store, house, found)?;
         let intake = Intake::check(store, &request).await?;
+        let left_out = left_out.map(|left_out| LeftOut { invalid: whole(intake.invalid.len()), ..left_out });
         Ok(Prepared { request, intake, left_out })
     }
 

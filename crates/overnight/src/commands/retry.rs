@@ -4,8 +4,8 @@ use api_types::{CreateJob, Filter, Reprocess};
 use reception::Wish;
 
 use crate::cli::RetryArgs;
-use crate::commands::once;
 use crate::commands::submit::{accept_and_drive, drive, dry_run, leave_out, wrong_of};
+use crate::commands::{once, wrong};
 use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 use crate::output::{Output, counted};
@@ -30,16 +30,23 @@ pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output)
     let mut wish = Wish::of(&asked, desk.store.clock().now())?;
     wish.origin.idempotency = idempotency;
     let prepared = wish.prepare(&desk.store, &house(config)?).await?;
-    leave_out(&wrong_of(&prepared.intake), false, output)?;
+    // Nobody has named them, so one that can't be used fails no other.
+    let wrong = wrong_of(&prepared.intake);
+    if !wrong.is_empty() && !prepared.intake.has_usable() {
+        return Err(wrong::none_usable(&wrong));
+    }
+    leave_out(&wrong, true, output)?;
     if let Some(left_out) = prepared.left_out.filter(|_| !output.is_json()) {
         let taken = counted(prepared.intake.estimate.requests, "task", "tasks");
         output.note(&format!("{}: {taken} taken up again; left out: {left_out}", prepared.request.label));
     }
-    if arguments.dry_run {
+    let exit = if arguments.dry_run {
         dry_run(config, &prepared.request, &prepared.intake, output);
-        return Ok(Exit::Success);
-    }
-    accept_and_drive(config, desk, &prepared.request, &prepared.intake, arguments.wait, output).await
+        Exit::Success
+    } else {
+        accept_and_drive(config, desk, &prepared.request, &prepared.intake, arguments.wait, output).await?
+    };
+    Ok(if exit == Exit::Success && !wrong.is_empty() { Exit::JobWithErrors } else { exit })
 }
 
 /// What is asked for, in the words of the API.

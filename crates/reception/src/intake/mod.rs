@@ -192,6 +192,12 @@ impl Intake {
         }
     }
 
+    /// Whether a record is left that can be used, be it known or new.
+    #[must_use]
+    pub fn has_usable(&self) -> bool {
+        self.estimate.requests + self.skipped.total() > 0
+    }
+
     /// Places in the source that would be submitted, in order.
     pub fn selected(&self) -> impl Iterator<Item = usize> {
         self.selected.iter().map(|selected| usize::try_from(selected.place).unwrap_or(usize::MAX))
