@@ -36,8 +36,8 @@ pub enum Source {
     Backlog(Arc<[BacklogTask]>),
     /// Records that came with the wish.
     Inline(Arc<[InlineRecord]>),
-    /// Tasks of the backlog that the platform has down as failed, with the job that had them before.
-    Failed(Arc<[(BacklogTask, Option<JobId>)]>),
+    /// Tasks of the backlog that the platform has down as failed, with who had them before.
+    Failed(Arc<[(BacklogTask, Option<String>)]>),
     /// Tasks of other jobs, with the texts that they were given then.
     Kept(Arc<[TaskId]>),
 }
