@@ -101,6 +101,11 @@ fn a_command_is_one_job_however_often_it_comes() {
     send(&fleet, &all);
     fleet.until(RETRIES, 2, PATIENCE);
     assert_eq!(fleet.number("SELECT min(total) FROM batch_jobs WHERE kind = 'reprocess_failed'"), 10);
+    // What its limit has left is told.
+    let told =
+        "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data->'command'->>'id' = 'c-4'";
+    let told: Value = serde_json::from_str(&fleet.texts(told)[0]).unwrap();
+    assert_eq!(told["left_out"]["beyond_limit"], 26);
     until("the two refusals are dead letters", || fleet.waiting("dead") == 2);
     assert!(fleet.take_dead_letters()[1].reason.contains("had the same id"));
     fleet.until("SELECT count(*) FROM events WHERE published_at IS NULL", 0, PATIENCE);

@@ -130,7 +130,7 @@ fn known(jobs: &BTreeMap<JobId, u64>) -> Vec<Known> {
 }
 
 fn left_out(prepared: &Prepared) -> Option<LeftOut> {
-    let left_out = prepared.left_out?;
+    let left_out = prepared.request.origin.left_out?;
     Some(LeftOut {
         succeeded: left_out.succeeded,
         live: left_out.live,

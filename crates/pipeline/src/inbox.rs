@@ -129,6 +129,7 @@ impl Clerk {
             "command": sender.told(),
             "answered": jobs(&skipped.answered),
             "on_their_way": jobs(&skipped.on_their_way),
+            "left_out": prepared.request.origin.left_out,
         });
         self.say(sender, EventType::CommandFoundNothing, data).await?;
         Ok(Answer::Nothing)

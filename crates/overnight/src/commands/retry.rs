@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, arguments: &RetryArgs, output: &Output)
         return Err(wrong::none_usable(&wrong));
     }
     leave_out(&wrong, true, output)?;
-    if let Some(left_out) = prepared.left_out.filter(|_| !output.is_json()) {
+    if let Some(left_out) = prepared.request.origin.left_out.filter(|_| !output.is_json()) {
         let taken = counted(prepared.intake.estimate.requests, "task", "tasks");
         output.note(&format!("{}: {taken} taken up again; left out: {left_out}", prepared.request.label));
     }

@@ -150,7 +150,7 @@ impl Store {
         row.map_or(Ok(0), |row| row.count("n"))
     }
 
-    /// Pending tasks of a repository and an agent type (empty: of all), most urgent first.
+    /// Pending tasks of a repository and an agent type (empty: of all), most urgent first. And how many there are.
     ///
     /// # Errors
     /// A database that fails.
@@ -159,14 +159,16 @@ impl Store {
         repo: &str,
         agent: &str,
         limit: u64,
-    ) -> Result<Vec<BacklogTask>, StoreError> {
-        let text = format!(
-            "SELECT {} FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
-             AND ($2 = '' OR agent_type = $2) ORDER BY {ORDER} LIMIT $3",
-            columns(self.dialect)
-        );
-        let sql = self.sql("backlog_of", text).text(repo).text(agent).int(limit);
-        sql.all(&self.connection).await?.iter().map(read).collect()
+    ) -> Result<(Vec<BacklogTask>, u64), StoreError> {
+        let which = "FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
+            AND ($2 = '' OR agent_type = $2)";
+        let sql = |text: String| self.sql("backlog_of", text).text(repo).text(agent);
+        let counted = sql(format!("SELECT count(*) AS n {which}")).one(&self.connection).await?;
+        let all = counted.map_or(Ok(0), |row| row.count("n"))?;
+        let columns = columns(self.dialect);
+        let rows = sql(format!("SELECT {columns} {which} ORDER BY {ORDER} LIMIT $3")).int(limit);
+        let tasks: Result<_, StoreError> = rows.all(&self.connection).await?.iter().map(read).collect();
+        Ok((tasks?, all))
     }
 
     /// Tasks of a repository and an agent type (empty: of all) that the platform has down as failed, and no job
