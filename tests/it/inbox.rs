@@ -82,7 +82,8 @@ fn a_command_is_one_job_however_often_it_comes() {
     let nothing = "SELECT count(*) FROM events WHERE type = 'command.found_nothing.v1'";
     assert_eq!((fleet.number(RETRIES), fleet.number(nothing)), (1, 0));
     assert_eq!(fleet.number("SELECT total FROM batch_jobs WHERE kind = 'reprocess_failed'"), 36);
-    let told = "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data::text LIKE '%c-1%'";
+    let told =
+        "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data->'command'->>'id' = 'c-1'";
     let told: Value = serde_json::from_str(&fleet.texts(told)[0]).unwrap();
     assert_eq!(told["command"], json!({ "source": "urn:ops", "id": "c-1" }));
     assert_eq!((&told["parent_job_id"], &told["tasks"]), (&json!(job), &json!(36)));
