@@ -247,14 +247,18 @@ fn what_failed_is_taken_up_again_as_a_job_of_its_own() {
     assert!(none.stderr.contains("no task to take up again"), "{}", none.stderr);
     let weighed = overnight.run(&["batch", "retry", &parent, "--dry-run", "--json"]).exits(0).json();
     assert_eq!(weighed["records"], missing);
-    let retry = ["batch", "retry", &parent, "--class", "no_response", "--wait", "--json"];
-    let child = overnight.run(&retry).exits(0).json();
+    // Under a key it is the same job again, also where that job's id begins like the one that was named.
+    let keyed =
+        ["batch", "retry", "0", "--class", "no_response", "--wait", "--json", "--idempotency-key", "k"];
+    let child = overnight.run(&keyed).exits(0).json();
+    assert_eq!(overnight.run(&keyed).exits(0).json()["job_id"], child["job_id"]);
     assert_eq!(
         (&child["parent_job_id"], &child["kind"]),
         (&parent.as_str().into(), &"reprocess_failed".into())
     );
     assert_eq!((&child["total"], &child["tasks"]["succeeded"]), (&missing.into(), &missing.into()));
-    // Once more: all of it is answered.
+    // Once more without it: all of it is answered.
+    let retry = ["batch", "retry", &parent, "--class", "no_response", "--wait", "--json"];
     let again = overnight.run(&retry).exits(0).json();
     assert_eq!((&again["job_id"], &again["submitted"]), (&Value::Null, &0.into()));
     until("every record has its one answer", || {
@@ -285,6 +289,11 @@ fn what_failed_in_all_jobs_or_at_the_platform_is_taken_up_from_the_command_line(
     let _ = overnight.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);
     overnight.database().run("UPDATE tasks SET status = 'failed'");
     assert_eq!(weigh(&["--backlog", "--agent", "planner", "--repo", "harbor/api"]), 12);
+    // One that can't be used is told, and fails no other.
+    overnight.database().run("UPDATE tasks SET payload = '' WHERE id = (SELECT min(id) FROM tasks)");
+    let ran = overnight.run(&["batch", "retry", "--backlog", "--agent", "planner", "--tonight"]).exits(6);
+    assert!(ran.stderr.contains("left out: backlog task"), "{}", ran.stderr);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM tasks WHERE status = 'batched'"), 35);
     // A server is asked in the same words.
     let (server, api) = server();
     let _ = server.run(&["load", &testkit::sample_issues(), "--backlog", "planner"]).exits(0);

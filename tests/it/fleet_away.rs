@@ -119,6 +119,22 @@ fn a_start_waits_for_the_broker_as_long_as_it_is_told() {
 }
 
 #[test]
+fn a_broker_that_a_person_must_mend_is_told_apart_from_one_that_is_away() {
+    let mut fleet = Fleet::new(crate::overnight());
+    let check = ["topology", "check"];
+    let _ = fleet.home.run(&["topology", "delete"]).exits(0);
+    for command in [&check, &["serve", "poller"]] {
+        let ran = fleet.home.run(command).exits(78);
+        assert!(ran.stderr.contains("run `overnight topology apply`"), "{}", ran.stderr);
+    }
+    fleet.home.set("QUEUE_URL", "amqp://nobody:wrong@127.0.0.1:5672");
+    let ran = fleet.home.run(&check).exits(78);
+    assert!(ran.stderr.contains("refuses us"), "{}", ran.stderr);
+    fleet.home.set("QUEUE_URL", "amqp://127.0.0.1:1");
+    let _ = fleet.home.run(&check).exits(69);
+}
+
+#[test]
 fn a_start_waits_for_the_database_as_long_as_it_is_told() {
     let server = Server::start();
     let broker = std::env::var("TEST_AMQP_URL").unwrap_or_else(|_| testkit::BROKER.to_owned());

@@ -82,7 +82,8 @@ fn a_command_is_one_job_however_often_it_comes() {
     let nothing = "SELECT count(*) FROM events WHERE type = 'command.found_nothing.v1'";
     assert_eq!((fleet.number(RETRIES), fleet.number(nothing)), (1, 0));
     assert_eq!(fleet.number("SELECT total FROM batch_jobs WHERE kind = 'reprocess_failed'"), 36);
-    let told = "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data::text LIKE '%c-1%'";
+    let told =
+        "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data->'command'->>'id' = 'c-1'";
     let told: Value = serde_json::from_str(&fleet.texts(told)[0]).unwrap();
     assert_eq!(told["command"], json!({ "source": "urn:ops", "id": "c-1" }));
     assert_eq!((&told["parent_job_id"], &told["tasks"]), (&json!(job), &json!(36)));
@@ -101,10 +102,28 @@ fn a_command_is_one_job_however_often_it_comes() {
     send(&fleet, &all);
     fleet.until(RETRIES, 2, PATIENCE);
     assert_eq!(fleet.number("SELECT min(total) FROM batch_jobs WHERE kind = 'reprocess_failed'"), 10);
+    // What its limit has left is told.
+    let told =
+        "SELECT data::text FROM events WHERE type = 'job.accepted.v1' AND data->'command'->>'id' = 'c-4'";
+    let told: Value = serde_json::from_str(&fleet.texts(told)[0]).unwrap();
+    assert_eq!(told["left_out"]["beyond_limit"], 26);
     until("the two refusals are dead letters", || fleet.waiting("dead") == 2);
     assert!(fleet.take_dead_letters()[1].reason.contains("had the same id"));
     fleet.until("SELECT count(*) FROM events WHERE published_at IS NULL", 0, PATIENCE);
     crate::events::checked(&fleet.home);
+}
+
+#[test]
+fn a_command_whose_job_begins_like_the_one_that_it_names_is_that_job_when_it_comes_again() {
+    let (fleet, _) = failed_job();
+    let wish = command("c-1", "0");
+    send(&fleet, &wish);
+    fleet.until(RETRIES, 1, PATIENCE);
+    send(&fleet, &wish);
+    // What comes after it is behind it.
+    send(&fleet, &command("c-2", "ffff"));
+    fleet.until("SELECT count(*) FROM events WHERE data->'command'->>'id' = 'c-2'", 1, PATIENCE);
+    assert_eq!((fleet.number(RETRIES), fleet.number(REFUSED)), (1, 1));
 }
 
 #[test]

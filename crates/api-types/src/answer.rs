@@ -238,7 +238,7 @@ pub struct Known {
     pub count: u64,
 }
 
-/// Tasks of a retried job that were not taken up.
+/// Tasks that were looked for and are not taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Answered.
@@ -252,6 +252,9 @@ pub struct LeftOut {
     /// Asked for, and beyond the limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond_limit: u64,
+    /// Found, and can't be used.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub invalid: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -272,7 +275,7 @@ pub struct Created {
     pub answered: Vec<Known>,
     /// Records that were left out because they are on their way.
     pub on_their_way: Vec<Known>,
-    /// Tasks of a retried job that were not taken up.
+    /// Of a filter or of what has failed: tasks that were not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
 }
@@ -298,7 +301,7 @@ pub struct Weighed {
     pub answered: Vec<Known>,
     /// Records that would be left out because they are on their way.
     pub on_their_way: Vec<Known>,
-    /// Tasks of a retried job that would not be taken up.
+    /// Of a filter or of what has failed: tasks that would not be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
 }

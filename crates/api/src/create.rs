@@ -38,7 +38,7 @@ pub(crate) async fn create(
         Form { asked, lines: Vec::new(), hash: Sha256::digest(&body).to_vec() }
     };
     let dry_run = asked.dry_run;
-    let wish = Wish::of(&api.store, &asked).await.map_err(|refusal| refused(&refusal))?;
+    let wish = Wish::of(&asked, api.store.clock().now()).map_err(|refusal| refused(&refusal))?;
     let mut wish = wish.on_lines(&lines);
     // What was brought is held once from here on.
     drop(asked);
@@ -130,12 +130,13 @@ fn known(jobs: &BTreeMap<JobId, u64>) -> Vec<Known> {
 }
 
 fn left_out(prepared: &Prepared) -> Option<LeftOut> {
-    let left_out = prepared.left_out?;
+    let left_out = prepared.request.origin.left_out?;
     Some(LeftOut {
         succeeded: left_out.succeeded,
         live: left_out.live,
         cancelled: left_out.cancelled,
         excluded: left_out.excluded,
         beyond_limit: left_out.beyond_limit,
+        invalid: left_out.invalid,
     })
 }

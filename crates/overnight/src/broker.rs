@@ -37,11 +37,26 @@ fn options(config: &Config, name: &str, lanes: &[Lane], inbox: bool) -> Options 
 
 /// What stands between us and the broker.
 pub(crate) fn broker_trouble(error: &QueueError) -> Trouble {
-    let trouble = Trouble::caused(Exit::Unreachable, error);
+    let trouble = Trouble::caused(exit_of(error), error);
     match error {
         // It says what to do itself.
         QueueError::Differs { .. } => trouble,
         _ => trouble.fix("check QUEUE_URL, and overnight topology apply"),
+    }
+}
+
+/// What a person has to mend is told apart from what may be there in a minute.
+fn exit_of(error: &QueueError) -> Exit {
+    use QueueError::{Address, Differs, Forbidden, Missing, Option, Refused, Unroutable};
+    match error {
+        Address(_)
+        | Option { .. }
+        | Refused { .. }
+        | Missing { .. }
+        | Differs { .. }
+        | Forbidden { .. }
+        | Unroutable { .. } => Exit::Config,
+        _ => Exit::Unreachable,
     }
 }
 

@@ -30,10 +30,10 @@ Exit codes:
   3    a timeout ran out while waiting
   4    the provider or the server refused the key
   5    the awaited job ended failed, expired or cancelled
-  6    the awaited job ended completed_with_errors, or records were left out with --skip-invalid
+  6    the awaited job ended completed_with_errors, or records were left out that can't be used
   8    not finished yet (batch status --exit-status, batch collect), or held with ENABLE_BATCH_API=false
-  69   the provider or the database can't be reached
-  78   invalid or missing configuration
+  69   the provider, the database or the broker can't be reached
+  78   invalid or missing configuration, or a database or broker that a person has to mend
   130  interrupted; the job stays where it is and goes on with the next command";
 
 /// Most jobs that one list shows: each costs a few queries and a document in memory.

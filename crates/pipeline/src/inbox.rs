@@ -106,7 +106,7 @@ impl Clerk {
     }
 
     async fn carry_out(&self, sender: &Sender, asked: &Asked) -> Result<Answer, Refusal> {
-        let mut wish = Wish::of(&self.store, &asked.job).await?;
+        let mut wish = Wish::of(&asked.job, self.store.clock().now())?;
         let key = format!("command/{}", sender.command());
         wish.origin.idempotency = Some(Idempotency { key, hash: asked.hash.clone() });
         wish.origin.command = Some(asked.command.clone());
@@ -129,6 +129,7 @@ impl Clerk {
             "command": sender.told(),
             "answered": jobs(&skipped.answered),
             "on_their_way": jobs(&skipped.on_their_way),
+            "left_out": prepared.request.origin.left_out,
         });
         self.say(sender, EventType::CommandFoundNothing, data).await?;
         Ok(Answer::Nothing)

@@ -5,21 +5,22 @@ use api_types::{CreateJob, Filter, Reprocess};
 use chrono::TimeDelta;
 use domain::{ErrorClass, Kind, Priority, Time};
 use serde_json::Value;
-use store::{Origin, RetryFilter, Store};
+use store::{Origin, RetryFilter};
 
-use crate::named::{find_job, older_than, plain, priority, word};
+use crate::named::{older_than, plain, priority, word};
 use crate::{FILTER_DEFAULT, Failed, InlineRecord, Refusal, Wish, Work};
 
 /// Bytes of labels, and of metadata, at most: they travel with every status.
 const MOST_BYTES: usize = 16 * 1024;
 
 impl Wish {
-    /// The wish that somebody's words are.
+    /// The wish that somebody's words are, said `now`. Nothing is looked up: whether it was brought before must
+    /// be asked first, since the job that it became may have made a name in it mean two.
     ///
     /// # Errors
-    /// A database that fails; words that are no wish, or a job that isn't there.
-    pub async fn of(store: &Store, asked: &CreateJob) -> Result<Self, Refusal> {
-        let work = work(store, asked).await?;
+    /// Words that are no wish.
+    pub fn of(asked: &CreateJob, now: Time) -> Result<Self, Refusal> {
+        let work = work(asked, now)?;
         let kind = match &asked.kind {
             Some(kind) => word("kind", kind, Kind::ALL, Kind::as_str)?,
             None if work.is_failed() => Kind::ReprocessFailed,
@@ -59,7 +60,7 @@ fn named(pointer: &str, name: Option<&str>) -> Result<(), Refusal> {
     name.map_or(Ok(()), |name| plain(pointer, name))
 }
 
-async fn work(store: &Store, asked: &CreateJob) -> Result<Work, Refusal> {
+fn work(asked: &CreateJob, now: Time) -> Result<Work, Refusal> {
     match (&asked.task_ids, &asked.records, &asked.filter, &asked.reprocess_failed) {
         (Some(ids), None, None, None) => {
             for (at, id) in ids.iter().enumerate() {
@@ -76,7 +77,7 @@ async fn work(store: &Store, asked: &CreateJob) -> Result<Work, Refusal> {
             Ok(Work::Records(records.iter().map(inline).collect()))
         }
         (None, None, Some(filter), None) => backlog(filter),
-        (None, None, None, Some(reprocess)) => failed(store, reprocess).await,
+        (None, None, None, Some(reprocess)) => failed(reprocess, now),
         _ => Err(Refusal::Work),
     }
 }
@@ -91,12 +92,12 @@ fn backlog(filter: &Filter) -> Result<Work, Refusal> {
     })
 }
 
-async fn failed(store: &Store, asked: &Reprocess) -> Result<Work, Refusal> {
+fn failed(asked: &Reprocess, now: Time) -> Result<Work, Refusal> {
     let class = asked.error_class.as_deref();
     let class = class
         .map(|class| word("reprocess_failed/error_class", class, ErrorClass::ALL, ErrorClass::label))
         .transpose()?;
-    let before = asked.older_than.as_deref().map(|age| ago(store.clock().now(), age)).transpose()?;
+    let before = asked.older_than.as_deref().map(|age| ago(now, age)).transpose()?;
     let filter = RetryFilter { class, before };
     Ok(Work::Failed(match (&asked.job, &asked.backlog) {
         (Some(job), None) => {
@@ -106,7 +107,7 @@ async fn failed(store: &Store, asked: &Reprocess) -> Result<Work, Refusal> {
                 "a job is taken up whole",
                 "narrow it by error_class or older_than",
             )?;
-            Failed::Of { job: find_job(store, job).await?, filter }
+            Failed::Of { job: job.clone(), filter }
         }
         (None, Some(backlog)) => {
             unless(asked.limit.is_some(), "limit", "of the backlog", "give it within backlog")?;

@@ -3,23 +3,20 @@
 //! One job has one processor and one model. What is taken up of a job keeps its own; of all jobs it must be of
 //! one, and a wish may name which.
 
-use std::fmt;
-
-use domain::{JobId, TaskTally, Time};
+use domain::{JobId, Time};
 use processor::{Definition, Processor};
-use serde::Serialize;
-use store::{JobRow, RetryFilter, RetryScope, Store};
+use store::{JobRow, LeftOut, RetryFilter, RetryScope, Store};
 
 use crate::wish::{Found, own_agent, whose};
-use crate::{House, MOST_NAMED, Refusal, Source, Wish};
+use crate::{House, MOST_NAMED, Refusal, Source, Wish, find_job};
 
 /// Which tasks that failed, expired or went missing.
 #[derive(Clone, Debug)]
 pub enum Failed {
     /// Of a job.
     Of {
-        /// The job.
-        job: JobId,
+        /// The job, by the beginning of its id.
+        job: String,
         /// Which of them.
         filter: RetryFilter,
     },
@@ -41,55 +38,6 @@ pub enum Failed {
         /// This many, at most.
         limit: u64,
     },
-}
-
-/// Tasks that are not taken up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Answered.
-    pub succeeded: u64,
-    /// Still at work.
-    pub live: u64,
-    /// Cancelled by a person.
-    pub cancelled: u64,
-    /// Ended badly, and the filter or the platform excludes them.
-    pub excluded: u64,
-    /// Asked for, and beyond the limit.
-    pub beyond_limit: u64,
-}
-
-impl LeftOut {
-    fn of(tally: &TaskTally, taken: usize) -> Self {
-        let ended_badly = tally.failed + tally.expired + tally.missing;
-        Self {
-            succeeded: tally.succeeded,
-            live: tally.pending + tally.submitted,
-            cancelled: tally.cancelled,
-            excluded: ended_badly.saturating_sub(whole(taken)),
-            beyond_limit: 0,
-        }
-    }
-
-    fn beyond(all: u64, taken: usize) -> Self {
-        Self { beyond_limit: all.saturating_sub(whole(taken)), ..Self::default() }
-    }
-}
-
-fn whole(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.beyond_limit > 0 {
-            return write!(f, "{} beyond the limit", self.beyond_limit);
-        }
-        write!(
-            f,
-            "{} succeeded, {} at work, {} cancelled, {} not asked for or taken by the platform",
-            self.succeeded, self.live, self.cancelled, self.excluded
-        )
-    }
 }
 
 impl Failed {
@@ -116,7 +64,7 @@ impl Failed {
 
     pub(crate) async fn find(&self, store: &Store, house: &House, wish: &Wish) -> Result<Found, Refusal> {
         match self {
-            Self::Of { job, filter } => of_job(store, *job, *filter).await,
+            Self::Of { job, filter } => of_job(store, find_job(store, job).await?, *filter).await,
             Self::Anywhere { filter, limit } => anywhere(store, house, wish, *filter, *limit).await,
             Self::Backlog { repo, agent, before, limit } => {
                 let before = before.unwrap_or_else(|| store.clock().now());
@@ -135,6 +83,10 @@ impl Failed {
             }
         }
     }
+}
+
+pub(crate) fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 async fn of_job(store: &Store, job: JobId, filter: RetryFilter) -> Result<Found, Refusal> {

@@ -22,7 +22,7 @@ mod wish;
 mod word;
 
 pub use estimate::Estimate;
-pub use failed::{Failed, LeftOut};
+pub use failed::Failed;
 pub use house::House;
 pub use inline::InlineRecord;
 pub use intake::{Intake, IntakeError, Outcome, Request, Skipped, Source, record_row};

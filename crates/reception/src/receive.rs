@@ -48,13 +48,15 @@ async fn take(store: &Store, house: &House, wish: &Wish) -> Result<Received, Ref
     Ok(Received::Accepted(accepted.job, Box::new(prepared)))
 }
 
-/// Reads and weighs a wish as [`receive`] does; stores nothing.
+/// Reads and weighs a wish as [`receive`] does; stores nothing. What can't be used refuses the wish where the caller
+/// has named it, or where nothing else is left; what we have looked for ourselves fails nobody else.
 ///
 /// # Errors
 /// As [`receive`].
 pub async fn weigh(store: &Store, house: &House, wish: &Wish) -> Result<Prepared, Refusal> {
     let mut prepared = wish.prepare(store, house).await?;
-    if prepared.intake.invalid.is_empty() {
+    let is_whole = prepared.intake.invalid.is_empty();
+    if is_whole || (!wish.work.is_named() && prepared.intake.has_usable()) {
         return Ok(prepared);
     }
     Err(Refusal::Invalid(std::mem::take(&mut prepared.intake.invalid)))

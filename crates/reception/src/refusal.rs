@@ -3,9 +3,9 @@
 use domain::{JobId, Kind, NightError};
 use processor::ProcessorError;
 use source::Invalid;
-use store::{RetryGroup, StoreError};
+use store::{LeftOut, RetryGroup, StoreError};
 
-use crate::{IntakeError, LeftOut};
+use crate::IntakeError;
 
 /// Why a wish was not taken.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use domain::{JobId, Kind};
 use processor::{Processor, ProcessorError, known, resolve};
 use source::Invalid;
-use store::{Origin, Store};
+use store::{LeftOut, Origin, Store};
 
-use crate::{Failed, House, InlineRecord, Intake, LeftOut, Refusal, Request, Source};
+use crate::failed::whole;
+use crate::{Failed, House, InlineRecord, Intake, Refusal, Request, Source};
 
 /// Tasks or records that one wish may name: what it brings is held in memory.
 pub const MOST_NAMED: usize = 10_000;
@@ -33,7 +34,7 @@ pub struct Wish {
     pub again: bool,
     /// Another priority than the kind's.
     pub priority: Option<i32>,
-    /// How it was asked for; the parent is filled in here.
+    /// How it was asked for; the parent and what is left out are filled in here.
     pub origin: Origin,
 }
 
@@ -62,6 +63,11 @@ impl Work {
     pub(crate) fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(_))
     }
+
+    /// Whether the caller names each task or record, and doesn't leave it to us to find some.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Self::Tasks(_) | Self::Records(_))
+    }
 }
 
 /// A wish that was read and weighed; nothing is stored.
@@ -71,8 +77,6 @@ pub struct Prepared {
     pub request: Request,
     /// What was found.
     pub intake: Intake,
-    /// Tasks of a retried job that are not taken up.
-    pub left_out: Option<LeftOut>,
 }
 
 impl Wish {
@@ -97,14 +101,18 @@ impl Wish {
                 let processor = self.processor(house)?;
                 let name = own_agent(&processor, agent.as_deref(), "filter/agent_type")?;
                 let of = repo.as_deref().unwrap_or_default();
-                let source = Source::Backlog(store.backlog_of(of, &name, *limit).await?.into());
-                Found::new(source, format!("backlog of {}", whose(repo, &Some(name))), processor)
+                let (tasks, all) = store.backlog_of(of, &name, *limit).await?;
+                let left_out = Some(LeftOut::beyond(all, tasks.len()));
+                let label = format!("backlog of {}", whose(repo, &Some(name)));
+                Found { left_out, ..Found::new(Source::Backlog(tasks.into()), label, processor) }
             }
         };
         let left_out = found.left_out;
-        let request = self.request(store, house, found)?;
+        let mut request = self.request(store, house, found)?;
         let intake = Intake::check(store, &request).await?;
-        Ok(Prepared { request, intake, left_out })
+        let invalid = whole(intake.invalid.len());
+        request.origin.left_out = left_out.map(|left_out| LeftOut { invalid, ..left_out });
+        Ok(Prepared { request, intake })
     }
 
     fn request(&self, store: &Store, house: &House, found: Found) -> Result<Request, Refusal> {

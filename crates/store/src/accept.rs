@@ -328,6 +328,7 @@ async fn finish(
         "hold": job.hold.map(|(reason, until)| json!({ "reason": reason, "until": until })),
         "parent_job_id": job.origin.parent,
         "command": job.origin.command,
+        "left_out": job.origin.left_out,
         "estimate_usd": accepted.estimate_cost.map(Money::dollars),
         "run_id": job.run.as_ref().map(|part| part.claim.id),
     });

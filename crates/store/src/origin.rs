@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::dialect::Dialect;
 use crate::sql::Sql;
-use crate::{Store, StoreError};
+use crate::{LeftOut, Store, StoreError};
 
 /// How a job was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Origin {
     pub idempotency: Option<Idempotency>,
     /// The command from outside that asked for it; told when the job is accepted.
     pub command: Option<CommandRef>,
+    /// What was looked for and is not taken; told when the job is accepted. None: each task was named.
+    pub left_out: Option<LeftOut>,
     /// Words that the caller finds it by, a JSON object.
     pub labels: Option<Value>,
     /// Whatever else the caller keeps with it, a JSON object.

@@ -65,7 +65,7 @@ on_both! {
         let body = json!({ "processor": "planner", "task_ids": ["t3", "t1", "nobody", "t3"] });
         let refused = world.create(&body).await.refuses(422, "invalid-records");
         assert_eq!(refused.pointers(), ["#/task_ids/1", "#/task_ids/2", "#/task_ids/3"]);
-        assert_eq!(world.store.backlog_of("", "", 10).await.unwrap().len(), 1);
+        assert_eq!(world.store.backlog_of("", "", 10).await.unwrap().1, 1);
     }
 
     async fn a_task_is_worked_on_by_its_own_agent(world: World) {
@@ -80,7 +80,7 @@ on_both! {
         assert_eq!(refused.pointers(), ["#/filter/agent_type"]);
         let body = json!({ "processor": "planner", "filter": { "repo": "acme/app" } });
         assert_eq!(world.create(&body).await.is(202).body["job"]["total"], json!(1));
-        assert_eq!(world.store.backlog_of("", "coder", 10).await.unwrap().len(), 1);
+        assert_eq!(world.store.backlog_of("", "coder", 10).await.unwrap().1, 1);
     }
 
     async fn a_filter_takes_the_backlog_of_a_repository_and_an_agent(world: World) {
@@ -89,11 +89,27 @@ on_both! {
         let body = json!({ "filter": { "repo": "acme/app", "agent_type": "planner", "limit": 1 } });
         let job = world.create(&body).await.is(202).body["job"].clone();
         assert_eq!((&job["total"], &job["processor"]["name"]), (&json!(1), &json!("planner")));
-        let left: Vec<_> = world.store.backlog_of("", "", 10).await.unwrap().into_iter().map(|task| task.id).collect();
+        let left: Vec<_> = world.store.backlog_of("", "", 10).await.unwrap().0.into_iter().map(|task| task.id).collect();
         assert_eq!(left, ["b", "c", "d"]);
         // An empty backlog is nobody's mistake.
         let body = json!({ "filter": { "repo": "acme/none", "agent_type": "planner" } });
         assert_eq!(world.create(&body).await.is(200).body["job_id"], json!(null));
+    }
+
+    async fn a_filter_counts_what_it_leaves_and_one_task_fails_nobody_else(world: World) {
+        let tasks = ["a", "b", "c", "d", "e"].map(|id| (id, "acme/app", "planner"));
+        world.backlog(&tasks).await;
+        world.sql("UPDATE tasks SET payload = '' WHERE id = 'a'").await;
+        let mut body = json!({ "filter": { "agent_type": "planner", "limit": 3 }, "dry_run": true });
+        let left_out = json!({ "succeeded": 0, "live": 0, "cancelled": 0, "excluded": 0, "beyond_limit": 2, "invalid": 1 });
+        let weighed = world.create(&body).await.is(200).body;
+        assert_eq!((&weighed["records"], &weighed["left_out"]), (&json!(2), &left_out));
+        body["dry_run"] = json!(false);
+        let answer = world.create(&body).await.is(202);
+        assert_eq!((&answer.body["submitted"], &answer.body["left_out"]), (&json!(2), &left_out));
+        // Whoever names it is refused.
+        let body = json!({ "processor": "planner", "task_ids": ["a", "d"] });
+        world.create(&body).await.refuses(422, "invalid-records");
     }
 
     async fn one_wrong_record_refuses_them_all(world: World) {

@@ -51,6 +51,17 @@ on_both! {
         assert!(answers.iter().all(|answer| answer.status == 202), "{:?}", answers.iter().map(|a| &a.text).collect::<Vec<_>>());
     }
 
+    async fn a_beginning_that_a_job_shares_with_its_retry_names_the_job_that_the_key_has(world: World) {
+        let parent = world.job(1).await;
+        world.end_task(&parent, "r1", "failed", Some("server_error")).await;
+        // Ids begin with their time: this one begins the retry's, too.
+        let wish = json!({ "reprocess_failed": { "job": "0" } });
+        let first = send(&world, "k", &wish).await.is(202);
+        let second = send(&world, "k", &wish).await.is(202);
+        assert_eq!(second.header("idempotency-replayed"), "true");
+        assert_eq!(first.body["job_id"], second.body["job_id"]);
+    }
+
     async fn a_key_that_is_none_is_refused(world: World) {
         for key in ["", &"k".repeat(256)] {
             send(&world, key, &body(1)).await.refuses(400, "invalid-idempotency-key");

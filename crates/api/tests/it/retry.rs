@@ -156,11 +156,24 @@ on_both! {
         assert_eq!(names(&world, &answer.body["job_id"]).await, ["task-t4"]);
     }
 
+    async fn a_failed_task_that_can_t_be_used_fails_nobody_else(world: World) {
+        world.backlog(&[("t1", "acme/app", "planner"), ("t2", "acme/app", "planner")]).await;
+        world.sql("UPDATE tasks SET status = 'failed'").await;
+        world.sql("UPDATE tasks SET payload = '' WHERE id = 't1'").await;
+        let wish = json!({ "reprocess_failed": { "backlog": { "agent_type": "planner" } } });
+        let answer = world.create(&wish).await.is(202);
+        assert_eq!(names(&world, &answer.body["job_id"]).await, ["task-t2"]);
+        assert_eq!(answer.body["left_out"]["invalid"], json!(1));
+        // Alone it is told what is wrong with it.
+        let refused = world.create(&wish).await.refuses(422, "invalid-records");
+        assert!(refused.text.contains("backlog task t1"), "{}", refused.text);
+    }
+
     async fn a_failed_task_that_the_runner_takes_meanwhile_is_not_claimed(world: World) {
         world.backlog(&[("t1", "acme/app", "planner")]).await;
         world.sql("UPDATE tasks SET status = 'failed'").await;
         let asked = serde_json::from_value(json!({ "reprocess_failed": { "backlog": { "agent_type": "planner" } } })).unwrap();
-        let wish = reception::Wish::of(&world.store, &asked).await.unwrap();
+        let wish = reception::Wish::of(&asked, world.store.clock().now()).unwrap();
         let prepared = wish.prepare(&world.store, &crate::harness::house()).await.unwrap();
         world.sql("UPDATE tasks SET status = 'running'").await;
         assert!(prepared.intake.accept(&world.store, &prepared.request).await.is_err());

@@ -49,7 +49,7 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     let request = Request { again, origin, ..request };
     let checked = Intake::check(&desk.store, &request).await?;
     let wrong = wrong_of(&checked);
-    if !wrong.is_empty() && arguments.skip_invalid && !has_usable(&checked) {
+    if !wrong.is_empty() && arguments.skip_invalid && !checked.has_usable() {
         return Err(wrong::none_usable(&wrong));
     }
     leave_out(&wrong, arguments.skip_invalid, output)?;
@@ -137,11 +137,6 @@ pub(crate) fn leave_out(wrong: &[Wrong], skip_invalid: bool, output: &Output) ->
 
 pub(crate) fn wrong_of(checked: &Intake) -> Vec<Wrong> {
     checked.invalid.iter().cloned().map(Wrong::from).collect()
-}
-
-/// Whether a record is left that can be used, be it known or new.
-fn has_usable(checked: &Intake) -> bool {
-    checked.estimate.requests + checked.skipped.total() > 0
 }
 
 /// What is asked for, in the words of the API, but for what is in files.

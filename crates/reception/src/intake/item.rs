@@ -147,7 +147,7 @@ fn read_item(source: &Source, at: usize, kept: &Kept) -> Result<Item, Invalid> {
             Ok(Item::of_issue(place, record.path.clone(), record))
         }
         Source::Backlog(tasks) => Item::of_backlog(place, &tasks[at], Was::Pending),
-        Source::Failed(tasks) => Item::of_backlog(place, &tasks[at].0, Was::Failed(tasks[at].1)),
+        Source::Failed(tasks) => Item::of_backlog(place, &tasks[at].0, Was::Failed(tasks[at].1.clone())),
         Source::Inline(records) => records[at].item(at, place),
         Source::Kept(ids) => match kept.0.get(&ids[at]) {
             Some(task) => Ok(Item {
@@ -158,7 +158,10 @@ fn read_item(source: &Source, at: usize, kept: &Kept) -> Result<Item, Invalid> {
                 sha256: task.record_sha256.clone(),
                 payload: task.payload.clone(),
                 record: None,
-                backlog: task.task_id.clone().map(|id| Claim { id, was: Was::Failed(Some(task.job)) }),
+                backlog: task
+                    .task_id
+                    .clone()
+                    .map(|id| Claim { id, was: Was::Failed(Some(task.job.to_string())) }),
             }),
             None => Err(Invalid {
                 path: format!("task {}", ids[at]),

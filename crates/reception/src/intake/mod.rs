@@ -36,8 +36,8 @@ pub enum Source {
     Backlog(Arc<[BacklogTask]>),
     /// Records that came with the wish.
     Inline(Arc<[InlineRecord]>),
-    /// Tasks of the backlog that the platform has down as failed, with the job that had them before.
-    Failed(Arc<[(BacklogTask, Option<JobId>)]>),
+    /// Tasks of the backlog that the platform has down as failed, with who had them before.
+    Failed(Arc<[(BacklogTask, Option<String>)]>),
     /// Tasks of other jobs, with the texts that they were given then.
     Kept(Arc<[TaskId]>),
 }
@@ -190,6 +190,12 @@ impl Intake {
                     .to_owned(),
             }),
         }
+    }
+
+    /// Whether a record is left that can be used, be it known or new.
+    #[must_use]
+    pub fn has_usable(&self) -> bool {
+        self.estimate.requests + self.skipped.total() > 0
     }
 
     /// Places in the source that would be submitted, in order.

@@ -34,12 +34,12 @@ pub struct BacklogTask {
 }
 
 /// What a task is believed to be that a job claims: nobody else has taken it up since it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Was {
     /// Waiting.
     Pending,
-    /// Failed, and last claimed by this job; by none: the platform's runner failed it.
-    Failed(Option<JobId>),
+    /// Failed, and last claimed by this one: a job's id, or whatever the platform's runner calls itself there.
+    Failed(Option<String>),
 }
 
 /// A backlog task that a job claims.
@@ -150,7 +150,7 @@ impl Store {
         row.map_or(Ok(0), |row| row.count("n"))
     }
 
-    /// Pending tasks of a repository and an agent type (empty: of all), most urgent first.
+    /// Pending tasks of a repository and an agent type (empty: of all), most urgent first. And how many there are.
     ///
     /// # Errors
     /// A database that fails.
@@ -159,18 +159,20 @@ impl Store {
         repo: &str,
         agent: &str,
         limit: u64,
-    ) -> Result<Vec<BacklogTask>, StoreError> {
-        let text = format!(
-            "SELECT {} FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
-             AND ($2 = '' OR agent_type = $2) ORDER BY {ORDER} LIMIT $3",
-            columns(self.dialect)
-        );
-        let sql = self.sql("backlog_of", text).text(repo).text(agent).int(limit);
-        sql.all(&self.connection).await?.iter().map(read).collect()
+    ) -> Result<(Vec<BacklogTask>, u64), StoreError> {
+        let which = "FROM tasks WHERE status = 'pending' AND ($1 = '' OR repo = $1) \
+            AND ($2 = '' OR agent_type = $2)";
+        let sql = |text: String| self.sql("backlog_of", text).text(repo).text(agent);
+        let counted = sql(format!("SELECT count(*) AS n {which}")).one(&self.connection).await?;
+        let all = counted.map_or(Ok(0), |row| row.count("n"))?;
+        let columns = columns(self.dialect);
+        let rows = sql(format!("SELECT {columns} {which} ORDER BY {ORDER} LIMIT $3")).int(limit);
+        let tasks: Result<_, StoreError> = rows.all(&self.connection).await?.iter().map(read).collect();
+        Ok((tasks?, all))
     }
 
     /// Tasks of a repository and an agent type (empty: of all) that the platform has down as failed, and no job
-    /// of ours has failed, each with the job that had it before; most urgent first. And how many there are.
+    /// of ours has failed, each with who had it before; most urgent first. And how many there are.
     ///
     /// # Errors
     /// A database that fails.
@@ -180,7 +182,7 @@ impl Store {
         agent: &str,
         before: Time,
         limit: u64,
-    ) -> Result<(Vec<(BacklogTask, Option<JobId>)>, u64), StoreError> {
+    ) -> Result<(Vec<(BacklogTask, Option<String>)>, u64), StoreError> {
         let which = format!(
             "FROM tasks WHERE status = 'failed' AND ($1 = '' OR repo = $1) \
              AND ($2 = '' OR agent_type = $2) AND {} <= {} AND NOT EXISTS (SELECT 1 FROM batch_job_tasks t \
@@ -196,7 +198,7 @@ impl Store {
         let columns = columns(self.dialect);
         let rows = sql(format!("SELECT {columns} {which} ORDER BY {ORDER} LIMIT $4")).int(limit);
         let rows = rows.all(&self.connection).await?;
-        let tasks = rows.iter().map(|row| Ok((read(row)?, row.id_or_null("batch_job_id")?.map(JobId))));
+        let tasks = rows.iter().map(|row| Ok((read(row)?, row.get("batch_job_id")?)));
         Ok((tasks.collect::<Result<_, StoreError>>()?, all))
     }
 
@@ -256,25 +258,22 @@ pub(crate) async fn claim(
 ) -> Result<HashSet<String>, StoreError> {
     let mut believed: BTreeMap<Was, Vec<Value>> = BTreeMap::new();
     for claim in claims {
-        believed.entry(claim.was).or_default().push(Value::from(claim.id.clone()));
+        believed.entry(claim.was.clone()).or_default().push(Value::from(claim.id.clone()));
     }
     let mut got = HashSet::new();
     for (was, ids) in believed {
         // Statuses are literals, so that a column of an enum takes them.
-        let (still, by) = match was {
-            Was::Pending => ("status = 'pending'".to_owned(), None),
-            Was::Failed(by) => {
-                let had = dialect.id_text("batch_job_id");
-                let had =
-                    format!("status = 'failed' AND {had} IS NOT DISTINCT FROM {}", dialect.id_text("$3"));
-                (had, by.map(|job| job.0))
+        let still = match was {
+            Was::Pending => "status = 'pending'",
+            Was::Failed(_) => {
+                "status = 'failed' AND CAST(batch_job_id AS TEXT) IS NOT DISTINCT FROM CAST($3 AS TEXT)"
             }
         };
         let update = format!(
             "UPDATE tasks SET status = 'batched', batch_job_id = $1, updated_at = $2 WHERE {still} AND id IN ("
         );
         let sql = Sql::new(dialect, "claim_backlog", update).id(job.0).time(now);
-        let sql = if matches!(was, Was::Failed(_)) { sql.id_or_null(by) } else { sql };
+        let sql = if let Was::Failed(by) = &was { sql.text_or_null(by.as_deref()) } else { sql };
         for row in sql.list(ids).then(") RETURNING CAST(id AS TEXT) AS id").all(on).await? {
             got.insert(row.text("id")?);
         }
