@@ -170,16 +170,19 @@ pub fn sqlite_file(url: &str) -> Option<PathBuf> {
     (!in_memory).then(|| file.to_path_buf())
 }
 
-/// An address without its password, as people may see it.
+/// An address without its password, as people may see it. Its options are left out: one of them may be the password.
 #[must_use]
 pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let place = |rest: &str| rest.split('?').next().unwrap_or_default().to_owned();
     match rest.rsplit_once('@') {
+        // Either sign may be the password's own, and where it ends nobody can tell.
+        Some((user, _)) if user.contains('?') => format!("{scheme}://..."),
         Some((user, host)) => {
             let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}")
+            format!("{scheme}://{user}@{}", place(host))
         }
-        None => url.to_owned(),
+        None => format!("{scheme}://{}", place(rest)),
     }
 }
 
@@ -200,5 +203,9 @@ mod tests {
     fn a_password_is_not_shown() {
         assert_eq!(without_password("postgres://me:secret@db:5432/x"), "postgres://me@db:5432/x");
         assert_eq!(without_password("sqlite:///a/b.db"), "sqlite:///a/b.db");
+        assert_eq!(without_password("postgres://db/x?user=me&password=secret"), "postgres://db/x");
+        assert_eq!(without_password("postgres://me:a@db/x?password=secret&b=c"), "postgres://me@db/x");
+        assert!(!without_password("postgres://db/x?password=sec@ret&user=me").contains("ret"));
+        assert!(!without_password("postgres://me:se?c@ret@db/x").contains("ret"));
     }
 }
