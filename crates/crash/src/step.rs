@@ -117,6 +117,8 @@ steps! {
     NoteBatch = "store.note_batch",
     /// The publishing of events is taken by one process.
     TakeLease = "store.take_lease",
+    /// An account rests.
+    Rest = "store.rest",
     /// Events are marked as published.
     Published = "store.published",
     /// Events that a lost queue has lost are to be published again.

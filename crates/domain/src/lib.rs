@@ -35,7 +35,7 @@ pub use job::{
     HoldReason, Job, JobDecision, JobFact, JobOutcome, JobPolicy, JobState, Kind, ShownState,
     decide as decide_job,
 };
-pub use order::{Claimed, Command, Lane, NextOrder, failure_backoff, resend_after};
+pub use order::{Claimed, Command, LONGEST_REST, Lane, NextOrder, failure_backoff, resend_after, rest_asked};
 pub use pack::{Limits, PackError, Packer, Place};
 pub use reconcile::{BatchTally, Discrepancy, TaskTally};
 pub use schedule::{

@@ -158,6 +158,16 @@ pub fn failure_backoff(failures: u32) -> Duration {
     doubled(FAILURE_FIRST, failures, FAILURE_MOST)
 }
 
+/// Longest rest that a provider may ask for. A wrong `Retry-After` is not told from a right one, and a look an hour
+/// costs nothing: without the bound one bad answer would stop an account for days.
+pub const LONGEST_REST: Duration = Duration::from_secs(3_600);
+
+/// How long to rest where the provider `asked` for it.
+#[must_use]
+pub fn rest_asked(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or_default().min(LONGEST_REST)
+}
+
 fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1).min(16))).min(most)
 }
@@ -170,6 +180,16 @@ mod tests {
     fn pauses_double_and_stay_bounded() {
         let pauses: Vec<u64> = [0, 1, 2, 3, 7, 8, u32::MAX].map(|n| resend_after(n).as_secs()).to_vec();
         assert_eq!(pauses, [5, 5, 10, 20, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_provider_is_left_alone_for_an_hour_at_most() {
+        for (asked, rests) in
+            [(0, 0), (30, 30), (86_400, 3_600), (9_000_000_000_000, 3_600), (u64::MAX, 3_600)]
+        {
+            assert_eq!(rest_asked(Some(Duration::from_secs(asked))).as_secs(), rests);
+        }
+        assert_eq!(rest_asked(None), Duration::ZERO);
     }
 
     #[test]

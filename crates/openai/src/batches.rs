@@ -15,12 +15,12 @@ const PAGE: u32 = 100;
 const WORTH_A_PAGE: usize = 2;
 
 impl Client {
-    /// A batch.
+    /// A batch. Where the provider is asked too often (429), the caller hears of it at once.
     ///
     /// # Errors
-    /// A provider that can't be reached, or has no such batch.
+    /// A provider that can't be reached or is too busy, or has no such batch.
     pub async fn batch(&self, id: &str) -> Result<Batch, CallError> {
-        self.json(&Call::new("get batch", Method::GET, format!("batches/{id}"))).await
+        self.json(&Call::new("get batch", Method::GET, format!("batches/{id}")).heeded()).await
     }
 
     /// Asks for a batch to be cancelled. Asking twice does no harm.
@@ -47,7 +47,7 @@ impl Client {
 
     /// Looks for batches in the account's list behind the batch `after`, or from its beginning. Goes on for as long as a page shows at
     /// least two of them: from there on it is cheaper to look at each. A batch that is not among the answers
-    /// may be further down.
+    /// may be further down. Where the provider is asked too often (429), the caller hears of it at once.
     ///
     /// # Errors
     /// A page that can't be had.
@@ -56,7 +56,8 @@ impl Client {
         mut wanted: HashSet<String>,
         mut after: Option<String>,
     ) -> Result<Vec<Batch>, CallError> {
-        let first = Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string());
+        let first =
+            Call::new("list batches", Method::GET, "batches").query("limit", PAGE.to_string()).heeded();
         let mut found = Vec::new();
         while wanted.len() >= WORTH_A_PAGE {
             let call = match after {

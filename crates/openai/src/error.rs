@@ -86,6 +86,12 @@ impl CallError {
         says(&self.code) || says(&self.kind)
     }
 
+    /// The account asks too often, or for too much at once.
+    #[must_use]
+    pub fn is_too_often(&self) -> bool {
+        self.status == Some(429) && !self.is_quota()
+    }
+
     /// There is no such batch or file.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -96,7 +96,8 @@ impl Client {
             .retry(pauses)
             .when(|error| {
                 let patient = error.retry_after.is_none_or(|pause| pause <= LONGEST_PAUSE);
-                patient && matches!(error.class, Class::NotSent | Class::Retryable)
+                let left_alone = call.heeded && error.status == Some(429);
+                patient && !left_alone && matches!(error.class, Class::NotSent | Class::Retryable)
             })
             .adjust(|error, pause| pause.map(|pause| error.retry_after.unwrap_or(pause).max(pause)))
             .notify(|error, pause| {
@@ -238,11 +239,21 @@ pub(crate) struct Call {
     pub(crate) pays: bool,
     /// Whether it moves a body of any size: then only the pauses in it are timed.
     streams: bool,
+    /// Whether the caller heeds a refusal for being asked too often (429): a repeat from here would be one too many.
+    heeded: bool,
 }
 
 impl Call {
     pub(crate) fn new(operation: &'static str, method: Method, path: impl Into<String>) -> Self {
-        Self { operation, method, path: path.into(), query: Vec::new(), pays: false, streams: false }
+        Self {
+            operation,
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            pays: false,
+            streams: false,
+            heeded: false,
+        }
     }
 
     pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -256,6 +267,10 @@ impl Call {
 
     pub(crate) fn streaming(self) -> Self {
         Self { streams: true, ..self }
+    }
+
+    pub(crate) fn heeded(self) -> Self {
+        Self { heeded: true, ..self }
     }
 
     pub(crate) fn request(&self, http: &reqwest::Client, config: &Config) -> RequestBuilder {

@@ -183,7 +183,7 @@ async fn a_look_is_repeated_where_that_helps() {
     let busy = http("500 Internal Server Error", "", ENVELOPE);
     let server = Server::start(vec![
         busy.clone(),
-        http("429 Too Many Requests", "retry-after-ms: 5\r\n", ENVELOPE),
+        http("503 Service Unavailable", "retry-after-ms: 5\r\n", ENVELOPE),
         http("200 OK", "", BATCH),
     ])
     .await;
@@ -201,6 +201,24 @@ async fn a_look_is_repeated_where_that_helps() {
         let error = server.client().batch("batch_1").await.unwrap_err();
         assert_eq!((error.class(), server.count()), (Class::Refused, 1), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_look_that_is_one_too_many_is_not_repeated_at_once() {
+    let often = || vec![http("429 Too Many Requests", "retry-after-ms: 5\r\n", ENVELOPE)];
+    let server = Server::start(often()).await;
+    let error = server.client().batch("batch_1").await.unwrap_err();
+    assert!(error.is_too_often() && error.retry_after() == Some(Duration::from_millis(5)));
+    assert_eq!(server.count(), 1);
+
+    let server = Server::start(often()).await;
+    let wanted = ["a", "b"].map(str::to_owned).into();
+    assert!(server.client().find_batches(wanted, None).await.unwrap_err().is_too_often());
+    assert_eq!(server.count(), 1);
+
+    let server = Server::start(often()).await;
+    assert!(server.client().each_batch(|_| ()).await.is_err());
+    assert_eq!(server.count(), 3, "nobody else repeats a walk");
 }
 
 #[tokio::test]

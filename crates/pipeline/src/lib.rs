@@ -28,6 +28,7 @@ mod probe;
 mod reconcile;
 mod relay;
 mod resolve;
+mod rest;
 mod run;
 mod seen;
 mod select;

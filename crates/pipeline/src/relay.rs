@@ -10,8 +10,8 @@ use telemetry::metrics::MESSAGES_PUBLISHED;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::outside;
 use crate::worker::chain;
+use crate::{outside, rest};
 
 /// Longest sleep: how late an order may be that was placed without a ring.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -67,6 +67,11 @@ impl Polls {
     async fn look(&mut self, context: &Context) -> Result<(), StoreError> {
         let next = context.store.next_send(context.config.provider.as_str(), &[Lane::Poll]).await?;
         if next.is_some_and(|next| next.is_zero()) {
+            if let Some(left) = rest::left(context).await? {
+                // Whoever took them would put them back.
+                (self.due, self.wait) = (None, left.max(SHORTEST_SLEEP));
+                return Ok(());
+            }
             let since = *self.due.get_or_insert_with(Instant::now);
             self.wait = self.company.saturating_sub(since.elapsed());
         } else {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chrono::TimeDelta;
 use crash::Step;
-use domain::{Claimed, Command, Fact, Lane, Time, failure_backoff};
+use domain::{Claimed, Command, Fact, Lane, Time, failure_backoff, rest_asked};
 use queue::Message;
 use store::Release;
 use telemetry::metrics::{MESSAGE_SECONDS, MESSAGES_CONSUMED, ORDERS_HANDLED};
@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span};
 use crate::context::Context;
 use crate::failure::{Failure, is_outage};
 use crate::outside;
-use crate::{collect, plan, poll, seen, settle, submit};
+use crate::{collect, plan, poll, rest, seen, settle, submit};
 
 /// How often a claim is renewed in the time that it holds: three chances before it runs out.
 const RENEWALS: u32 = 4;
@@ -74,9 +74,17 @@ async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
     let (outcome, started) = (if all.is_empty() { "stale" } else { "claimed" }, Instant::now());
     metrics::counter!(MESSAGES_CONSUMED, "queue" => lane.as_str(), "outcome" => outcome).increment(1);
     let kept = Kept::new(context, &all);
+    if !rest::put_back(context, &all).await {
+        handle_all(context, all, &kept).await;
+    }
+    metrics::histogram!(MESSAGE_SECONDS, "queue" => lane.as_str()).record(started.elapsed());
+}
+
+async fn handle_all(context: &Context, all: Vec<Claimed>, kept: &Kept) {
     match poll::list(context, &all).await {
         // Away, or too busy: each look would hear the same, and make it worse.
         Err(Failure::Provider(error)) if is_outage(&error) => {
+            rest::heed(context, &all, &error).await;
             for claimed in all {
                 finish(context, claimed, Err(Failure::Provider(error.clone())), &span(&claimed)).await;
             }
@@ -90,13 +98,17 @@ async fn together(context: &Context, lane: Lane, all: Vec<Claimed>) {
             let left = poll::look_again(context, all, &listed).await;
             kept.only(&left);
             let listed = Arc::new(listed);
-            for claimed in left {
+            let mut left = left.into_iter();
+            while let Some(claimed) = left.next() {
                 one(context, claimed, Arc::clone(&listed)).await;
                 kept.without(claimed);
+                // One look may have heard, here or elsewhere, that there were too many.
+                if rest::put_back(context, left.as_slice()).await {
+                    break;
+                }
             }
         }
     }
-    metrics::histogram!(MESSAGE_SECONDS, "queue" => lane.as_str()).record(started.elapsed());
 }
 
 async fn one(context: &Context, claimed: Claimed, listed: Arc<poll::Listed>) {
@@ -106,6 +118,9 @@ async fn one(context: &Context, claimed: Claimed, listed: Arc<poll::Listed>) {
     let result = tokio::spawn(handled.instrument(span.clone())).await;
     let result =
         result.unwrap_or_else(|_| Err(Failure::Fault("the handler panicked; this is a bug".to_owned())));
+    if let Err(Failure::Provider(error)) = &result {
+        rest::heed(context, &[claimed], error).await;
+    }
     finish(context, claimed, result, &span).await;
 }
 
@@ -211,7 +226,7 @@ async fn give_back(
     if !outage && times >= PATIENCE && gave_up(context, claimed, &text).await? {
         return Ok(());
     }
-    let pause = failure.retry_after().unwrap_or_default().max(failure_backoff(times));
+    let pause = rest_asked(failure.retry_after()).max(failure_backoff(times));
     let due = now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
     if times > 1 {
         // Once may be a hiccup; from the second time on whoever waits for the job hears why.

@@ -9,7 +9,7 @@ use super::{
     Absence, AttemptEffect, Batch, BatchDecision, BatchState, CreateDoubt, CreateKey, Fact, Loss, Parked,
     Policy, Refusal, Remote, Resolution, Seen, UnknownCreate, ValidationFailure,
 };
-use crate::{ErrorClass, Event, EventType, Lane, NextOrder, Time};
+use crate::{ErrorClass, Event, EventType, Lane, NextOrder, Time, rest_asked};
 
 /// Decides what `batch` becomes when `fact` is known at `now`. Every state accepts every fact; where a
 /// fact changes nothing, the answer is `None` and the claim may be given back.
@@ -75,7 +75,7 @@ impl Rules<'_> {
             _ => None,
         };
         let mut decision = match rest {
-            Some(rest) => self.plans(rest.max(refusal.retry_after.unwrap_or_default())),
+            Some(rest) => self.plans(rest.max(rest_asked(refusal.retry_after))),
             None => {
                 let effect = AttemptEffect::Fail(refusal.clone());
                 self.ends(BatchState::Refused, effect)

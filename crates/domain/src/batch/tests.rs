@@ -234,13 +234,15 @@ fn a_batch_of_an_older_upload_takes_no_create_that_is_in_doubt() {
 }
 
 #[test]
-fn a_refusal_rests_as_long_as_the_provider_asks() {
-    let asked = Some(Duration::from_secs(1_200));
-    let refusal =
-        Refusal { upload: 1, class: ErrorClass::RateLimited, message: String::new(), retry_after: asked };
-    let before = batch(BatchState::Planned);
-    let decision = decide(&before, &Fact::Refused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
-    assert_eq!(decision.order, NextOrder::Due(Lane::Submit, NOW + TimeDelta::seconds(1_200)));
+fn a_refusal_rests_as_long_as_the_provider_asks_up_to_an_hour() {
+    for (asked, rests) in [(1_200, 1_200), (86_400, 3_600), (9_000_000_000_000, 3_600)] {
+        let asked = Some(Duration::from_secs(asked));
+        let refusal =
+            Refusal { upload: 1, class: ErrorClass::RateLimited, message: String::new(), retry_after: asked };
+        let before = batch(BatchState::Planned);
+        let decision = decide(&before, &Fact::Refused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
+        assert_eq!(decision.order, NextOrder::Due(Lane::Submit, NOW + TimeDelta::seconds(rests)));
+    }
 }
 
 #[test]

@@ -63,6 +63,7 @@ promises! {
     an_answer_that_comes_after_a_cancel_is_kept_and_billed,
     a_batch_that_waits_for_a_person_tells_its_job_why,
     a_lease_has_one_holder_at_a_time,
+    a_rest_is_everybodys_and_only_grows,
     the_nearest_jobs_begin_most_like_what_was_typed,
     an_event_is_published_until_it_is_marked,
     every_view_answers,
@@ -615,6 +616,20 @@ async fn a_lease_has_one_holder_at_a_time(database: Fresh) {
     assert!(!store.take_lease("events", other, LEASE).await.unwrap());
     assert!(store.take_lease("events", one, Duration::ZERO).await.unwrap(), "its holder renews it");
     assert!(store.take_lease("events", other, LEASE).await.unwrap(), "it has run out");
+}
+
+async fn a_rest_is_everybodys_and_only_grows(database: Fresh) {
+    let store = database.open().await;
+    assert_eq!(store.rest_left("rest/sim").await.unwrap(), None);
+    store.rest("rest/sim", LEASE).await.unwrap();
+    store.rest("rest/sim", Duration::ZERO).await.unwrap();
+    let left = store.rest_left("rest/sim").await.unwrap().unwrap();
+    assert!(left > LEASE / 2 && left <= LEASE, "{left:?}");
+    store.rest("rest/sim", 3 * LEASE).await.unwrap();
+    assert!(store.rest_left("rest/sim").await.unwrap().unwrap() > LEASE);
+    assert_eq!(store.rest_left("rest/openai").await.unwrap(), None, "another account");
+    store.rest("rest/openai", Duration::ZERO).await.unwrap();
+    assert_eq!(store.rest_left("rest/openai").await.unwrap(), None, "it is over");
 }
 
 fn batch_policy() -> Policy {
