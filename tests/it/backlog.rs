@@ -60,6 +60,19 @@ fn an_answer_to_a_backlog_task_is_named_after_its_issue() {
 }
 
 #[test]
+fn a_task_whose_age_can_t_be_read_stops_no_night() {
+    let overnight = crate::overnight();
+    let _ = overnight.run(&["migrate"]).exits(0);
+    for (number, created) in (1..).zip(["2026-11-23 13:07:00", "yesterday", "", "1763903220"]) {
+        task(&overnight, &format!("t{number}"), &ISSUE.replace('7', &number.to_string()));
+        let sql = format!("UPDATE tasks SET created_at = '{created}' WHERE id = 't{number}'");
+        overnight.database().run(&sql);
+    }
+    let _ = overnight.run(&["schedule", "run"]).exits(0);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM tasks WHERE status = 'completed'"), 4);
+}
+
+#[test]
 fn names_that_are_too_long_are_cut_and_stay_apart() {
     let overnight = crate::overnight();
     let _ = overnight.run(&["migrate"]).exits(0);

@@ -92,6 +92,22 @@ fn a_table_with_other_names_is_mapped_by_a_view_in_sqlite() {
 }
 
 #[test]
+fn a_task_of_no_age_stops_no_night() {
+    let Platform { overnight, database, _server } = postgres();
+    let _ = overnight.run(&["migrate"]).exits(0);
+    database.run("SET search_path TO overnight, public");
+    for (number, created) in (1..).zip(["2026-11-23 13:07:00Z", "infinity", "-infinity", "290000-01-01"]) {
+        let issue = ISSUE.replace('7', &number.to_string());
+        database.run(&format!(
+            "INSERT INTO tasks (id, agent_type, payload, created_at, updated_at) \
+             VALUES ('t{number}', 'planner', '{issue}', '{created}', clock_timestamp())"
+        ));
+    }
+    let _ = overnight.run(&["schedule", "run"]).exits(0);
+    assert_eq!(database.number("SELECT count(*) FROM tasks WHERE status = 'completed'"), 4);
+}
+
+#[test]
 fn a_table_with_other_names_and_types_is_mapped_by_a_view_in_postgresql() {
     let platform = postgres();
     platform.database.run(

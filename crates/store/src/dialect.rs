@@ -72,14 +72,18 @@ impl Dialect {
         }
     }
 
-    /// A time of the platform's, whichever way it writes times, as ours are; the earliest where there is none.
-    /// In SQLite to the millisecond.
+    /// A time of the platform's, whichever way it writes times, as ours are; the earliest where there is none, or none
+    /// that can be read: one such row must not stop the others. In SQLite to the millisecond.
     pub(crate) fn foreign_time(self, time: &str) -> String {
         match self {
             Self::Sqlite => {
-                format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', coalesce({time}, '1970-01-01T00:00:00'))")
+                let read = format!("strftime('%Y-%m-%dT%H:%M:%f000+00:00', {time})");
+                format!("coalesce({read}, '1970-01-01T00:00:00.000000+00:00')")
             }
-            Self::Postgres => format!("CAST(coalesce({time}, 'epoch') AS timestamptz)"),
+            // It knows times without end, and years that the driver panics at.
+            Self::Postgres => format!(
+                "least(greatest(CAST(coalesce({time}, 'epoch') AS timestamptz), 'epoch'), '9999-12-31')"
+            ),
         }
     }
 
