@@ -107,6 +107,36 @@ fn a_role_that_loses_its_broker_says_so_and_works_on_once_it_is_back() {
 }
 
 #[test]
+fn a_role_that_loses_its_database_says_so_and_works_on_once_it_is_back() {
+    let home = crate::overnight().with("BATCH_MAX_REQUESTS", "10").with("HTTP_ADDR", "127.0.0.1:0");
+    let mut fleet = Fleet::private(home);
+    fleet.start("gateway", "gateway");
+    let roles = [ROLES.as_slice(), &["api"]].concat();
+    let admins: Vec<_> = roles.iter().map(|role| (role, admin(&fleet.start(role, role)))).collect();
+    for (role, admin) in &admins {
+        until(&format!("{role} is ready"), || says(admin, "/readyz", 200, &["ok database\n"]));
+    }
+    // In the midst of a night.
+    let mut night = wish(&fleet, "planner");
+    fleet.until("SELECT count(*) FROM batch_jobs", 1, PATIENCE);
+    fleet.services().server.crash();
+    for (role, admin) in &admins {
+        let words = ["failed database: "];
+        until(&format!("{role} misses its database"), || says(admin, "/readyz", 503, &words));
+        assert!(says(admin, "/livez", 200, &["ok\n"]), "{role} lives");
+    }
+    fleet.services().server.run();
+    for (role, admin) in &admins {
+        until(&format!("{role} is ready again"), || says(admin, "/readyz", 200, &["ok database\n"]));
+    }
+    // The command has lost the database, too, and may have given up; the roles have not.
+    let _ = night.wait().unwrap();
+    is_done(&fleet, 36);
+    assert!(wish(&fleet, "coder").wait().unwrap().success());
+    is_done(&fleet, 72);
+}
+
+#[test]
 fn a_start_waits_for_the_broker_as_long_as_it_is_told() {
     let mut broker = Broker::start();
     let mut fleet = Fleet::on(crate::overnight(), postgres_blocking(), broker.url(), None);
