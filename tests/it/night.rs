@@ -280,6 +280,11 @@ fn a_schedule_that_is_not_there_is_said_to_be_unknown() {
     }
     let _ = overnight.run(&["schedule", "remove", "overnight"]).exits(2);
     let _ = overnight.run(&["schedule", "add", "--repo", "nowhere"]).exits(2);
+    // Its events name it, in messages with room for 255 bytes.
+    let long = |bytes: usize| format!("acme/{}", "x".repeat(bytes - 5));
+    let _ = overnight.run(&["schedule", "add", "--repo", &long(200)]).exits(0);
+    let ran = overnight.run(&["schedule", "add", "--repo", &long(201)]).exits(2);
+    assert!(ran.stderr.contains("has 201 bytes; a schedule takes at most 200"), "{}", ran.stderr);
     let _ = overnight.run(&["schedule", "pause"]).exits(2);
     let _ = overnight.run(&["doctor", "--set", "OVERNIGHT_CLOCK_OFFSET=soon"]).exits(78);
 }

@@ -55,6 +55,7 @@ fn told(error: &ScheduleError) -> Problem {
     match error {
         ScheduleError::Store(error) => store_problem(error),
         ScheduleError::Repo(_) => field("repo", error.to_string(), "take ORG/REPO"),
+        ScheduleError::LongRepo(_) => field("repo", error.to_string(), "take a shorter one"),
         ScheduleError::Unknown(_) | ScheduleError::Night(_) => {
             tracing::error!(error = %error, "a schedule could not be set");
             Problem::internal()

@@ -164,10 +164,10 @@ impl From<reception::IntakeError> for Trouble {
 
 impl From<reception::ScheduleError> for Trouble {
     fn from(error: reception::ScheduleError) -> Self {
-        use reception::ScheduleError::{Night, Repo, Store, Unknown};
+        use reception::ScheduleError::{LongRepo, Night, Repo, Store, Unknown};
         match error {
             Store(error) => error.into(),
-            Repo(_) => Self::usage(error),
+            Repo(_) | LongRepo(_) => Self::usage(error),
             Unknown(name) => {
                 Self::other(format!("no schedule {name}")).fix("overnight schedule list shows them all")
             }

@@ -13,6 +13,10 @@ use store::{Commit, Store, StoreError};
 
 use crate::trace::place;
 
+/// Bytes of a repository's name. `schedule/repo:ORG/REPO` is the correlation id of its events, and a message has room
+/// for 255: an event that can't be sent would be tried for ever.
+const LONGEST_REPO: usize = 200;
+
 /// Why a schedule can't be told something.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
@@ -25,6 +29,9 @@ pub enum ScheduleError {
     /// A repository's name can't be one.
     #[error("{0:?} is not a repository; take ORG/REPO")]
     Repo(String),
+    /// A repository's name is too long for the messages that name its schedule.
+    #[error("the repository's name has {0} bytes; a schedule takes at most {LONGEST_REPO}")]
+    LongRepo(usize),
     /// The rule has no next night.
     #[error(transparent)]
     Night(#[from] NightError),
@@ -45,6 +52,9 @@ pub async fn set_repo(
     let is_part = |part: &&str| !part.is_empty() && !part.contains(char::is_whitespace);
     if parts.len() != 2 || !parts.iter().all(is_part) {
         return Err(ScheduleError::Repo(repo.to_owned()));
+    }
+    if repo.len() > LONGEST_REPO {
+        return Err(ScheduleError::LongRepo(repo.len()));
     }
     if let Some(overnight) = store.schedule(Schedule::OVERNIGHT).await? {
         terms.rule = overnight.terms.rule;

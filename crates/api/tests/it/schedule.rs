@@ -25,6 +25,8 @@ on_both! {
             (json!({ "repo": "acme" }), "#/repo"),
             (json!({ "repo": "acme/app/x" }), "#/repo"),
             (json!({ "repo": "acme/\u{0}" }), "#/repo"),
+            // Few enough characters, and too many bytes for a message.
+            (json!({ "repo": format!("acme/{}", "ä".repeat(100)) }), "#/repo"),
             (json!({ "repo": "acme/app", "max_tasks": 0 }), "#/max_tasks"),
             (json!({ "repo": "acme/app", "priority": "x" }), "#/priority"),
             (json!({ "repo": "acme/app", "maxTasks": 3 }), "#/maxTasks"),
