@@ -134,6 +134,38 @@ fn the_hour_of_a_repository_is_the_fleets_and_schedulers_that_disagree_are_heard
 }
 
 #[test]
+fn what_waits_for_tonight_waits_for_the_night_on_record() {
+    let mut fleet = Fleet::new(
+        crate::overnight()
+            .with("BATCH_TIMEZONE", "Europe/Berlin")
+            .with("BATCH_OVERNIGHT_HOUR", "3")
+            .with("OVERNIGHT_SIM", "server_error=1")
+            .with("HTTP_ADDR", "127.0.0.1:0"),
+    );
+    fleet.start("gateway", "gateway");
+    fleet.start("scheduler", "scheduler");
+    fleet.until("SELECT count(*) FROM schedules", 1, PATIENCE);
+    // Other machines, with a clock of their own.
+    fleet.home.set("BATCH_TIMEZONE", "America/New_York");
+    fleet.home.set("BATCH_OVERNIGHT_HOUR", "5");
+    fleet.home.set("BATCH_RETRY", "tonight");
+    let issues = testkit::sample_issues();
+    let _ = fleet.home.run(&["batch", "submit", "planner", "--files", &issues, "--tonight"]).exits(0);
+    let api = fleet.start("api", "api")["api"].as_str().unwrap().to_owned();
+    let other = crate::overnight().with("OVERNIGHT_URL", &api);
+    let _ = other.run(&["batch", "submit", "coder", "--files", &issues, "--tonight"]).exits(0);
+    let held = "SELECT count(*) FROM batch_jobs j, schedules s WHERE j.hold_until = s.next_at";
+    assert_eq!(fleet.number(held), 2, "{:?}", fleet.texts("SELECT hold_until::text FROM batch_jobs"));
+    // What goes out again does so in the same night.
+    fleet.start("submitter", "submitter");
+    fleet.start("poller", "poller");
+    let _ = fleet.home.run(&["batch", "submit", "fixer", "--files", &issues]).exits(0);
+    let again = "SELECT count(*) FROM orders o JOIN batch_jobs j ON j.id = o.job_id, schedules s \
+        WHERE o.lane = 'plan' AND j.state <> 'held' AND abs(extract(epoch FROM o.due_at - s.next_at)) < 10";
+    fleet.until(again, 1, PATIENCE);
+}
+
+#[test]
 #[ignore = "ten nights: make fleet"]
 fn nights_of_five_zones_in_which_clocks_change() {
     let started = std::time::Instant::now();

@@ -340,15 +340,18 @@ fn spool(config: &Config) -> PathBuf {
 
 /// The next night.
 pub(crate) fn tonight(config: &Config) -> Result<Time, Trouble> {
-    house(config)?.tonight(config.clock.now()).map_err(Trouble::config)
+    rule(config)?.next(config.clock.now()).map(|slot| slot.at).map_err(Trouble::config)
 }
 
 /// Why a job that is submitted now waits, and until when.
-pub(crate) fn hold(
+pub(crate) async fn hold(
     config: &Config,
+    store: &Store,
     for_the_night: bool,
 ) -> Result<Option<(HoldReason, Option<Time>)>, Trouble> {
-    house(config)?.hold(for_the_night, config.clock.now()).map_err(Trouble::config)
+    let house = house(config)?;
+    let night = house.night_of(store, for_the_night).await?;
+    house.hold(night, config.clock.now()).map_err(Trouble::config)
 }
 
 /// What this installation says about every wish.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use domain::{Clock, JobPolicy, Limits, Policy, PriceTable, Rule, SettleWindow, Time, UnknownCreate};
 use queue::Queue;
-use store::{SettleRules, Store};
+use reception::night_on_record;
+use store::{SettleRules, Store, StoreError};
 use tokio::sync::{Mutex, Notify};
 
 use crate::audit::Gate;
@@ -75,7 +76,7 @@ pub struct PipelineConfig {
     pub account_rest: Duration,
     /// Automatic attempts per task, and whether lines that may have been billed go out again.
     pub rules: SettleRules,
-    /// The night that tasks wait for which go out again; none: they go at once.
+    /// The night that tasks wait for which go out again, where nobody has put one on record; none: they go at once.
     pub retry_tonight: Option<Rule>,
     /// Whether batches may be created at all.
     pub enabled: bool,
@@ -150,10 +151,13 @@ impl Context {
         }
     }
 
-    pub(crate) fn job_policy(&self) -> JobPolicy {
+    /// The rules of jobs.
+    pub(crate) async fn job_policy(&self) -> Result<JobPolicy, StoreError> {
+        let Some(own) = self.config.retry_tonight else { return Ok(JobPolicy::default()) };
+        let night = night_on_record(&self.store, own).await?;
         // A rule that finds no night is a bug; at worst tasks go at once.
-        let night = |rule: Rule| rule.next(self.clock().now()).ok().map(|slot| slot.at);
-        JobPolicy { retry_at: self.config.retry_tonight.and_then(night), ..JobPolicy::default() }
+        let retry_at = night.next(self.clock().now()).ok().map(|slot| slot.at);
+        Ok(JobPolicy { retry_at, ..JobPolicy::default() })
     }
 
     /// Rings the relay's bell: an order was placed.

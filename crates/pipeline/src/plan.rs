@@ -51,7 +51,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
     let (row, more, cursor, batches, lines, unusable) = built;
     let attempted = row.round_attempts > 0 || !lines.is_empty();
     let fact = JobFact::Planned { more, attempted };
-    let decided = decide_job(&row.job, &fact, clock.now(), &context.job_policy());
+    let decided = decide_job(&row.job, &fact, clock.now(), &context.job_policy().await?);
     let Some(job) = decided.map_err(|error| Failure::Fault(error.to_string()))? else {
         return Ok(Handled::Nothing);
     };

@@ -22,7 +22,8 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: JobId) -> Re
     let batches = context.store.batch_tally(id).await?;
     let tasks = context.store.task_tally(id).await?;
     let now = context.clock().now();
-    let decided = decide_job(&row.job, &JobFact::Counted { tasks, batches }, now, &context.job_policy());
+    let decided =
+        decide_job(&row.job, &JobFact::Counted { tasks, batches }, now, &context.job_policy().await?);
     let decision = match decided {
         Ok(Some(decision)) => decision,
         Ok(None) => return Ok(Handled::Nothing),

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::{HoldReason, Limits, NightError, PriceTable, Rule, Time};
+use store::{Store, StoreError};
+
+use crate::schedule::night_on_record;
 
 /// What an installation says about every wish.
 #[derive(Clone, Debug)]
@@ -17,7 +20,7 @@ pub struct House {
     pub prices: PriceTable,
     /// Whether batches may be created at all.
     pub enabled: bool,
-    /// When the night begins.
+    /// When the night begins, where nobody has put that on record yet.
     pub night: Rule,
     /// How late a night may still run.
     pub catchup: Duration,
@@ -26,28 +29,28 @@ pub struct House {
 }
 
 impl House {
-    /// The next night after `now`.
+    /// The night that a wish waits for: the one on record, and its own where there is none. None for one that doesn't.
     ///
     /// # Errors
-    /// A rule that has no next night: a bug.
-    pub fn tonight(&self, now: Time) -> Result<Time, NightError> {
-        self.night.next(now).map(|slot| slot.at)
+    /// A database that fails.
+    pub async fn night_of(&self, store: &Store, for_the_night: bool) -> Result<Option<Rule>, StoreError> {
+        Ok(if for_the_night { Some(night_on_record(store, self.night).await?) } else { None })
     }
 
-    /// Why a job that is wished for now waits, and until when; none: it starts at once.
+    /// Why a job that is wished for `now` waits, and until when; none: it starts at once.
     ///
     /// # Errors
     /// A rule that has no next night: a bug.
     pub fn hold(
         &self,
-        for_the_night: bool,
+        night: Option<Rule>,
         now: Time,
     ) -> Result<Option<(HoldReason, Option<Time>)>, NightError> {
-        Ok(match (self.enabled, for_the_night) {
-            (false, true) => Some((HoldReason::BatchApiDisabled, Some(self.tonight(now)?))),
-            (false, false) => Some((HoldReason::BatchApiDisabled, None)),
-            (true, true) => Some((HoldReason::Overnight, Some(self.tonight(now)?))),
-            (true, false) => None,
+        let until = night.map(|night| night.next(now)).transpose()?.map(|slot| slot.at);
+        Ok(match (self.enabled, until) {
+            (false, until) => Some((HoldReason::BatchApiDisabled, until)),
+            (true, Some(_)) => Some((HoldReason::Overnight, until)),
+            (true, None) => None,
         })
     }
 }

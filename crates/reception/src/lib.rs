@@ -30,6 +30,8 @@ pub use line::{LineError, line};
 pub use named::{MOST_NAME, find_job, older_than, plain, priority, word};
 pub use receive::{Received, brought_before, receive, weigh};
 pub use refusal::Refusal;
-pub use schedule::{ScheduleError, change_schedule, known_schedule, set_repo, tell_schedule};
+pub use schedule::{
+    ScheduleError, change_schedule, known_schedule, night_on_record, set_repo, tell_schedule,
+};
 pub use wish::{FILTER_DEFAULT, MOST_NAMED, Prepared, Wish, Work};
 pub use word::{WordError, cancel_job, tell_job};

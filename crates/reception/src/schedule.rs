@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use domain::{
-    NightError, RunId, RunState, Schedule, ScheduleDecision, ScheduleFact, ScheduleTerms, Ticking, Trace,
-    decide_schedule,
+    NightError, Rule, RunId, RunState, Schedule, ScheduleDecision, ScheduleFact, ScheduleTerms, Ticking,
+    Trace, decide_schedule,
 };
 use store::{Commit, Store, StoreError};
 
@@ -56,12 +56,19 @@ pub async fn set_repo(
     if repo.len() > LONGEST_REPO {
         return Err(ScheduleError::LongRepo(repo.len()));
     }
-    if let Some(overnight) = store.schedule(Schedule::OVERNIGHT).await? {
-        terms.rule = overnight.terms.rule;
-    }
+    terms.rule = night_on_record(store, terms.rule).await?;
     let absent = Schedule::absent(Some(repo), terms);
     change_schedule(store, catchup, &absent, &ScheduleFact::Set(terms, true)).await?;
     known_schedule(store, &absent.name).await
+}
+
+/// When the night begins: as whoever keeps the clock put it on record; `own`, where nobody did yet.
+///
+/// # Errors
+/// A database that fails.
+pub async fn night_on_record(store: &Store, own: Rule) -> Result<Rule, StoreError> {
+    let overnight = store.schedule(Schedule::OVERNIGHT).await?;
+    Ok(overnight.map_or(own, |overnight| overnight.terms.rule))
 }
 
 /// Tells a schedule that is on record something: pause, resume, remove. False where that changes nothing.

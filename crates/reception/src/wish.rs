@@ -108,22 +108,23 @@ impl Wish {
             }
         };
         let left_out = found.left_out;
-        let mut request = self.request(store, house, found)?;
+        let mut request = self.request(store, house, found).await?;
         let intake = Intake::check(store, &request).await?;
         let invalid = whole(intake.invalid.len());
         request.origin.left_out = left_out.map(|left_out| LeftOut { invalid, ..left_out });
         Ok(Prepared { request, intake })
     }
 
-    fn request(&self, store: &Store, house: &House, found: Found) -> Result<Request, Refusal> {
+    async fn request(&self, store: &Store, house: &House, found: Found) -> Result<Request, Refusal> {
         // A backlog task that is pending or failed is wanted, whatever was answered before.
         let again = self.again || matches!(found.source, Source::Backlog(_) | Source::Failed(_));
+        let night = house.night_of(store, self.tonight).await?;
         Ok(Request {
             processor: Arc::new(found.processor),
             source: found.source,
             label: found.label,
             kind: self.kind,
-            hold: house.hold(self.tonight, store.clock().now())?,
+            hold: house.hold(night, store.clock().now())?,
             provider: house.provider.clone(),
             again,
             limits: house.limits,

@@ -7,6 +7,7 @@ use domain::{JobId, Kind};
 use processor::Processor;
 use reception::{Estimate, Intake, Request, Skipped, Source};
 use serde_json::{Value, json};
+use store::Store;
 
 use crate::cli::SubmitArgs;
 use crate::commands::wrong::{self, Wrong};
@@ -42,7 +43,7 @@ pub(crate) async fn run(config: &Config, arguments: &SubmitArgs, output: &Output
     } else {
         (backlog(&desk, &processor, &arguments.task_ids).await?, "backlog tasks by id".to_owned())
     };
-    let request = request(config, processor, source, label, kind, arguments.tonight)?;
+    let request = request(config, &desk.store, processor, source, label, kind, arguments.tonight).await?;
     // A backlog task that is pending is wanted, whatever was answered before.
     let again = arguments.again || !arguments.task_ids.is_empty();
     let origin = store::Origin { idempotency, ..request.origin };
@@ -77,8 +78,9 @@ fn unknown_kind(kind: &str) -> Trouble {
     Trouble::usage(format!("{kind:?} is not a kind of job")).fix(format!("take one of {}", kinds.join(", ")))
 }
 
-pub(crate) fn request(
+pub(crate) async fn request(
     config: &Config,
+    store: &Store,
     processor: Arc<Processor>,
     source: Source,
     label: String,
@@ -90,7 +92,7 @@ pub(crate) fn request(
         source,
         label,
         kind,
-        hold: hold(config, tonight)?,
+        hold: hold(config, store, tonight).await?,
         provider: config.provider.to_string(),
         again: false,
         limits: config.limits,
