@@ -30,7 +30,7 @@ struct Turn {
 }
 
 /// On a laptop.
-const ON_A_LAPTOP: [Turn; 22] = [
+const ON_A_LAPTOP: [Turn; 23] = [
     Turn { name: "more tasks are loaded", steps: &[Step::LoadRecords, Step::AddBacklog], run: loaded },
     Turn { name: "a token is made", steps: &[Step::AddToken], run: token_made },
     Turn { name: "a token is taken back", steps: &[Step::RevokeToken], run: token_revoked },
@@ -52,6 +52,7 @@ const ON_A_LAPTOP: [Turn; 22] = [
     Turn { name: "planning fails, and fails again", steps: &[Step::NoteJob], run: plans_fail },
     Turn { name: "collecting fails until nobody tries again", steps: &[Step::GaveUp], run: gave_up },
     Turn { name: "a run fails", steps: &[Step::FailRun], run: run_fails },
+    Turn { name: "looks are too many", steps: &[Step::Rest], run: too_many },
     Turn { name: "work takes long", steps: &[Step::Renew, Step::RenewRun], run: takes_long },
 ];
 /// In a troop.
@@ -440,6 +441,22 @@ fn run_fails(site: &Site, wish: &str) -> Outcome {
 }
 
 /// A run and an order take longer than their claims last, unless they are renewed.
+/// The provider has had too many looks: they rest, and go on.
+fn too_many(site: &Site, wish: &str) -> Outcome {
+    let mut laptop = evening(site);
+    laptop.liar.set(&held());
+    laptop.start_schedule_run(Some(wish));
+    let _ = laptop.wait_until(Some(wish), SOON, ALL_OUT);
+    for op in [Op::GetBatch, Op::ListBatches] {
+        laptop.liar.tell(Rule::of(op).times(2).refused(429, "rate_limit_exceeded"));
+    }
+    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
+    if laptop.wait(Some(wish)) == Waited::Gone {
+        laptop.go_on(None);
+    }
+    laptop.finish()
+}
+
 fn takes_long(site: &Site, wish: &str) -> Outcome {
     let mut laptop = evening(site);
     laptop.home.set("CLAIM_LEASE_MS", "1000");
