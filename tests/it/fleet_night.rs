@@ -63,7 +63,8 @@ impl Night {
         let mut fleet = services(home);
         let issues = std::env::var("ISSUES").ok().filter(|glob| !glob.is_empty());
         let issues = issues.unwrap_or_else(|| testkit::write_records(fleet.home.folder(), 1_500, 800));
-        let _ = fleet.home.run(&["load", &issues, "--backlog", "planner"]).exits(0);
+        let filled = runner(&fleet, &["fill", &issues, "--agent-type", "planner"]).wait().unwrap();
+        assert!(filled.success(), "the runner fills the backlog");
         let tasks = fleet.number("SELECT count(*) FROM tasks");
         let runner = runner(&fleet, &["listen", "--expect", &tasks.to_string(), "--timeout", "240"]);
         the_clock_strikes(&mut fleet);
