@@ -145,7 +145,8 @@ pub struct Fate {
     pub lines: Vec<(usize, LineFault)>,
     /// Lines in the output file that answer nobody's request.
     pub strangers: u32,
-    /// Words that its first looks are told instead of its status, in any order, known or not.
+    /// Words that its first looks, single ones and those of the list, are told instead of its status, in any order, known or
+    /// not; no file is named with them.
     pub statuses: Vec<String>,
     /// `error_file_id` is `""` where there is no error file.
     pub empty_error_id: bool,

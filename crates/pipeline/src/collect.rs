@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crash::Step;
-use domain::{Batch, BatchId, BatchState, Claimed, Fact};
+use domain::{Batch, BatchId, BatchState, Claimed, Fact, Remote};
 use openai::{Line, Lines};
 use store::{CHUNK, ChunkTally, JobRow, SettledLine};
 use telemetry::metrics::DISCREPANCIES;
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::outcome::Reader;
 use crate::outside;
 use crate::plan::compile;
-use crate::seen::conclude;
+use crate::seen::{conclude, seen};
 use crate::worker::Handled;
 
 /// Bytes of lines in memory at a time, the last line apart.
@@ -30,9 +30,12 @@ const LOOKS: u32 = 5;
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
     let row = context.store.batch(id).await?;
     let batch = &row.batch;
-    let BatchState::Collecting { .. } = batch.state else { return Ok(Handled::Nothing) };
+    let BatchState::Collecting { provider_id, .. } = &batch.state else { return Ok(Handled::Nothing) };
     let patient = claimed.failures + 1 < LOOKS;
-    let Download { files, gone } = download(context, batch, patient).await?;
+    let Some(remote) = ended(context, batch, provider_id, patient).await? else {
+        return Ok(Handled::Later(context.clock().now() + context.config.poll_interval));
+    };
+    let Download { files, gone } = download(context, batch.id, &remote, patient).await?;
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
     let mut tally = ChunkTally::default();
@@ -99,22 +102,62 @@ struct Download {
     gone: bool,
 }
 
+/// What the provider says of a batch that has ended; none: it runs after all. An end may be told before the files are named
+/// that its counts promise: then it is asked again, and believed in the end.
+async fn ended(
+    context: &Context,
+    batch: &Batch,
+    provider_id: &str,
+    patient: bool,
+) -> Result<Option<Remote>, Failure> {
+    if adds_up(&batch.remote) {
+        return Ok(Some(batch.remote.clone()));
+    }
+    let now = seen(&outside::batch(context, provider_id).await?);
+    if now.end.is_none() && now.refusal.is_none() {
+        tracing::warn!(batch.id = %batch.id, "the provider had said that the batch has ended, and it runs");
+        return Ok(None);
+    }
+    if patient && !adds_up(&now.remote) {
+        let Remote { completed, failed, total, .. } = now.remote;
+        let text = format!(
+            "the provider counts {completed} answers and {failed} errors of {total} requests, and doesn't name their files"
+        );
+        return Err(Failure::Fault(text));
+    }
+    Ok(Some(now.remote))
+}
+
+/// Whether all files are named that the counts promise, and all requests are counted where all are done.
+fn adds_up(remote: &Remote) -> bool {
+    let is_named = |count, file: &Option<String>| count == 0 || file.is_some();
+    let is_partial = remote.status.as_deref() != Some("completed");
+    is_named(remote.completed, &remote.output_file_id)
+        && is_named(remote.failed, &remote.error_file_id)
+        && (is_partial || remote.completed + remote.failed >= remote.total)
+}
+
 /// Fetches the files that the provider names; each is whole or not there. While we are `patient`, one that
 /// the provider doesn't have is a failure like others.
-async fn download(context: &Context, batch: &Batch, patient: bool) -> Result<Download, Failure> {
+async fn download(
+    context: &Context,
+    batch: BatchId,
+    remote: &Remote,
+    patient: bool,
+) -> Result<Download, Failure> {
     let spool = &context.config.spool;
     tokio::fs::create_dir_all(spool)
         .await
         .map_err(|source| Failure::File { what: format!("can't make {}", spool.display()), source })?;
     let mut download = Download { files: Vec::new(), gone: false };
-    let named = [("output", &batch.remote.output_file_id), ("error", &batch.remote.error_file_id)];
+    let named = [("output", &remote.output_file_id), ("error", &remote.error_file_id)];
     for (kind, file_id) in named {
         let Some(file_id) = file_id else { continue };
-        let path = spool.join(spooled(batch.id, kind));
+        let path = spool.join(spooled(batch, kind));
         match outside::download(context, file_id, &path).await {
             Ok(_) => download.files.push(path),
             Err(error) if error.is_not_found() && !patient => {
-                tracing::error!(batch.id = %batch.id, file.id = file_id, "the provider doesn't have the {kind} file any more");
+                tracing::error!(batch.id = %batch, file.id = file_id, "the provider doesn't have the {kind} file any more");
                 download.gone = true;
             }
             Err(error) => return Err(error.into()),

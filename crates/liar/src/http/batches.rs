@@ -1,6 +1,6 @@
 //! Batches: created, listed, looked at, cancelled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,10 @@ pub(crate) async fn list(
         }
         let from = all.iter().position(|batch| batch.id == after).map_or(0, |at| at + 1);
         let has_more = all.len() > from + limit;
-        let data: Vec<Value> = all.into_iter().skip(from).take(limit).map(describe).collect();
+        let page: Vec<&StoredBatch> = all.into_iter().skip(from).take(limit).collect();
+        let data: Vec<Value> = page.iter().map(|batch| told(batch)).collect();
+        let shown: HashSet<String> = page.iter().map(|batch| batch.id.clone()).collect();
+        world.batches.iter_mut().filter(|batch| shown.contains(&batch.id)).for_each(|batch| batch.looks += 1);
         let last = data.last().map(|batch| batch["id"].clone());
         Answer::ok(json!({"object": "list", "data": data, "last_id": last, "has_more": has_more}).to_string())
     })
@@ -89,11 +92,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     carry_out(app, Op::GetBatch, id.clone(), move |world, _| match world.batch(&id) {
         Some(batch) => {
-            let mut said = describe(batch);
-            if let Some(word) = batch.fate.statuses.get(batch.looks) {
-                said["status"] = json!(word);
-                (said["output_file_id"], said["error_file_id"]) = (Value::Null, Value::Null);
-            }
+            let said = told(batch);
             batch.looks += 1;
             Answer::ok(said.to_string())
         }
@@ -116,6 +115,16 @@ pub(crate) async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>) 
         Answer::ok(world.batch(&id).map(|batch| describe(batch).to_string()).unwrap_or_default())
     })
     .await
+}
+
+/// A batch as this look is told.
+fn told(batch: &StoredBatch) -> Value {
+    let mut said = describe(batch);
+    if let Some(word) = batch.fate.statuses.get(batch.looks) {
+        said["status"] = json!(word);
+        (said["output_file_id"], said["error_file_id"]) = (Value::Null, Value::Null);
+    }
+    said
 }
 
 /// A batch as the provider tells it, with nulls where it has nothing.

@@ -27,6 +27,8 @@ pub(super) fn lies() -> Vec<Lie> {
         look("looks are dropped", 5, Reply::Drop),
         look("a batch is unknown for two looks", 2, gone),
         fate("statuses go backwards", statuses(&["finalizing", "in_progress", "validating"])),
+        fate("ends are told before there are files", statuses(&["completed", "completed", "expired"])),
+        fate("an end is told while the batch runs", statuses(&["completed", "in_progress", "in_progress"])),
         fate("statuses that nobody knows", statuses(&["resting", "COMPLETED?", ""])),
         fate("out of enqueued tokens", fails("token_limit_exceeded", None)).heals(),
         fate("the account is at its limit", fails("billing_hard_limit_reached", None)).heals(),
