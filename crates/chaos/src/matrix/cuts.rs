@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::Cable;
 
-use super::outages::until_some_are_open;
+use super::outages::at_work;
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 use crate::troop::Troop;
@@ -24,48 +24,48 @@ const LOCKED: Duration = Duration::from_secs(2);
 /// In a troop.
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
-    let of = |name: &str, run: fn(&Site) -> Outcome| Scenario::new(GROUP, name, run);
+    let of = |name: &str, line: fn(&Site) -> (Troop, Cable), night: fn(Troop, &Cable) -> Outcome| {
+        Scenario::new(GROUP, name, move |site| {
+            let (troop, cable) = line(site);
+            night(troop, &cable)
+        })
+    };
     vec![
-        of("streams to the broker are cut, again and again", |site| {
-            let cable = Cable::to(site.broker().host());
-            cut(to_the_broker(site, &cable), &cable)
-        }),
-        of("streams to the database are cut, again and again", |site| {
-            let cable = Cable::to(site.server().host());
-            cut(to_the_database(site, &cable), &cable)
-        }),
-        of("connections to the broker fall silent", |site| {
-            let cable = Cable::to(site.broker().host());
-            silence(to_the_broker(site, &cable), &cable)
-        }),
-        of("connections to the database fall silent", |site| {
-            let cable = Cable::to(site.server().host());
-            silence(to_the_database(site, &cable), &cable)
-        }),
-        of("connections to the database fall silent, with statements on their way", |site| {
-            let cable = Cable::to(site.server().host());
-            silence_in_midst(to_the_database(site, &cable), &cable)
-        }),
+        of("streams to the broker are cut, again and again", to_the_broker, cut),
+        of("streams to the database are cut, again and again", to_the_database, cut),
+        of("connections to the broker fall silent", to_the_broker, silence),
+        of("connections to the database fall silent", to_the_database, silence),
+        of(
+            "connections to the database fall silent, with statements on their way",
+            to_the_database,
+            silence_in_midst,
+        ),
     ]
 }
 
-fn to_the_broker(site: &Site, cable: &Cable) -> Troop {
+fn to_the_broker(site: &Site) -> (Troop, Cable) {
+    let cable = Cable::to(site.broker().host());
     // Silence is noticed after two heartbeats, in seconds.
     let url = format!("amqp://guest:guest@{}/%2f?heartbeat=2", cable.address);
-    Troop::at(site, url, site.server().database())
+    (Troop::at(site, url, site.server().database()), cable)
 }
 
-fn to_the_database(site: &Site, cable: &Cable) -> Troop {
-    let mut troop = Troop::evening(site);
+fn to_the_database(site: &Site) -> (Troop, Cable) {
+    let (cable, mut troop) = (Cable::to(site.server().host()), Troop::evening(site));
     let url = troop.fleet.database_url().replace(&site.server().host(), &cable.address.to_string());
     troop.fleet.home.set("DATABASE_URL", &url);
-    troop
+    (troop, cable)
 }
 
-fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
+/// A night begins.
+fn begin(troop: &mut Troop) {
     troop.expected.spare_looks += 8;
     troop.muster(None);
     troop.strike();
+}
+
+fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
+    begin(&mut troop);
     for _ in 0..CUTS {
         std::thread::sleep(BETWEEN);
         troop.tend();
@@ -75,9 +75,7 @@ fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
 }
 
 fn silence(mut troop: Troop, cable: &Cable) -> Outcome {
-    troop.expected.spare_looks += 8;
-    troop.muster(None);
-    troop.strike();
+    begin(&mut troop);
     for _ in 0..SILENCES {
         std::thread::sleep(BETWEEN);
         cable.unplug();
@@ -89,10 +87,7 @@ fn silence(mut troop: Troop, cable: &Cable) -> Outcome {
 
 /// Whoever writes waits for a lock when the line falls silent, and never hears that it was let go.
 fn silence_in_midst(mut troop: Troop, cable: &Cable) -> Outcome {
-    troop.expected.spare_looks += 8;
-    troop.muster(None);
-    troop.strike();
-    until_some_are_open(&mut troop);
+    at_work(&mut troop);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(LOCKED / 2);

@@ -268,7 +268,7 @@ fn read_only(site: &Site) -> Outcome {
 }
 
 /// The night has begun, and some of it is at the provider.
-fn at_work(troop: &mut Troop) {
+pub(super) fn at_work(troop: &mut Troop) {
     troop.expected.spare_looks = 8;
     troop.muster(None);
     troop.strike();
