@@ -3,7 +3,34 @@
 
 use std::path::{Path, PathBuf};
 
+use liar::{Act, Entry, Fate, Liar, Op, Reply, Rule, Settings};
 use testkit::Overnight;
+
+/// A stand-in in whose hands batches stay as they are.
+fn holding(folder: &Path) -> Liar {
+    let liar = Liar::start(folder);
+    liar.set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
+    liar
+}
+
+/// The batches that anybody asked to be cancelled, and how often the list of batches was asked for.
+fn cancels_and_lists(liar: &Liar) -> (usize, usize) {
+    let ledger = liar.ledger();
+    let asked = |wanted: Op| {
+        ledger.iter().filter(|entry| matches!(entry, Entry::Request { op, .. } if *op == wanted)).count()
+    };
+    (asked(Op::Cancel), asked(Op::ListBatches))
+}
+
+fn against(liar: &Liar) -> Overnight {
+    crate::overnight()
+        .with("OVERNIGHT_PROVIDER", "openai")
+        .with("OPENAI_API_KEY", "sk-test")
+        .with("OPENAI_BASE_URL", &liar.base_url())
+        .with("BATCH_POLL_INTERVAL_MS", "1000")
+        .with("SUBMIT_SETTLE_MS", "1000")
+        .with("AUDIT_INTERVAL_MS", "1000")
+}
 
 fn submit(overnight: &Overnight, more: &[&str]) -> testkit::Ran {
     let issues = testkit::sample_issues();
@@ -82,4 +109,71 @@ fn a_switch_that_is_off_settles_what_became_of_a_create() {
     let _ = overnight.run(&["batch", "cancel", &job]).exits(0);
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 0);
     assert_eq!(overnight.only_job()["last_error"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_create_that_lands_when_a_person_has_it_is_found_by_a_process_that_lives_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = holding(folder.path());
+    let overnight = against(&liar);
+    liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
+    let _ = submit(&overnight, &[]).exits(0);
+    let states = || overnight.database().texts("SELECT state FROM batches");
+    assert_eq!(states(), ["parked"]);
+    let mut lives = overnight.spawn(&["up"]);
+    let lists = || cancels_and_lists(&liar).1;
+    let before = lists();
+    // It has looked, and found nothing; nothing else is there to be done.
+    testkit::until("the first audit", || lists() > before);
+    assert_eq!(states(), ["parked"]);
+    liar.release();
+    testkit::until("what has landed is adopted", || states() == ["open"]);
+    lives.kill().unwrap();
+    lives.wait().unwrap();
+    assert_eq!((liar.batches(), cancels_and_lists(&liar).0), (1, 0));
+}
+
+#[test]
+fn a_copy_with_a_tag_of_its_own_and_its_original_leave_each_others_batches_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = holding(folder.path());
+    let (mut original, copied) = (against(&liar), against(&liar));
+    original.set("OVERNIGHT_CRASH", "provider.upload.before:1");
+    assert_eq!(submit(&original, &[]).code, None, "killed before the upload");
+    copy(&original.data_dir(), &copied.data_dir());
+    let job = original.only_job()["job_id"].as_str().unwrap().to_owned();
+    // The original has audited and is about to create when the copy submits the same batch; and it won't be told that
+    // its own was made.
+    original.set("OVERNIGHT_CRASH", "provider.create.before:1:stop");
+    liar.tell(Rule::of(Op::Create).from(2).reply(Reply::Drop));
+    let mut first = original.spawn(&["batch", "wait", &job]);
+    testkit::until("the original's intent is on record", || {
+        original.database().texts("SELECT state FROM batches") == ["creating"]
+    });
+    let _ = copied.run(&["instance", "rotate"]).exits(0);
+    let mut second = copied.spawn(&["batch", "wait", &job]);
+    testkit::until("the copy has submitted", || liar.batches() == 1);
+    let resumed = std::process::Command::new("kill").args(["-CONT", &first.id().to_string()]).status();
+    assert!(resumed.unwrap().success());
+    let theirs =
+        |home: &Overnight| home.database().texts("SELECT provider_id FROM batches WHERE state = 'open'");
+    testkit::until("the original has found its own", || theirs(&original).len() == 1);
+    // The copy looks, and so does the original.
+    let lists = || cancels_and_lists(&liar).1;
+    let before = lists();
+    testkit::until("both have audited", || lists() >= before + 4);
+    for process in [&mut first, &mut second] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert_eq!(
+        (liar.batches(), cancels_and_lists(&liar).0),
+        (2, 0),
+        "nobody stops what another one has submitted"
+    );
+    assert_ne!(theirs(&original), theirs(&copied));
+    for home in [&original, &copied] {
+        let told = "SELECT count(*) FROM events WHERE type = 'batch.spare_found.v1'";
+        assert_eq!(home.database().number(told), 0);
+    }
 }

@@ -97,6 +97,11 @@ fn a_lost_request_waits_for_a_person_where_that_is_the_policy() {
     assert_eq!(provider.home.ledger().number("SELECT count(*) FROM served_batches"), 0);
 }
 
+/// What a person says who has looked at the first upload of a batch.
+fn not_created<'a>(job: &'a str, batch: &'a str) -> [&'a str; 8] {
+    ["batch", "resolve", job, "not-created", "--batch", batch, "--upload", "1"]
+}
+
 #[test]
 fn a_person_who_has_looked_may_end_what_was_cancelled() {
     let provider = Provider::start();
@@ -112,7 +117,9 @@ fn a_person_who_has_looked_may_end_what_was_cancelled() {
     // Looking once more finds nothing: it waits again.
     let _ = overnight.run(&["batch", "resolve", &job, "try-again"]).exits(0);
     let _ = overnight.run(&["batch", "wait", &job]).exits(1);
-    let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(0);
+    for batch in ["1", "2"] {
+        let _ = overnight.run(&not_created(&job, batch)).exits(0);
+    }
     let _ = overnight.run(&["batch", "wait", &job]).exits(5);
     assert_eq!(overnight.only_job()["state"], "cancelled");
     assert_eq!(provider.home.ledger().number("SELECT count(*) FROM served_batches"), 0);
@@ -127,7 +134,14 @@ fn a_person_who_has_looked_may_send_it_anew() {
     let overnight = client(&relay, "park");
     let _ = submit(&overnight).exits(1);
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
-    let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(0);
+    // Which batch and which upload is not for the command to guess.
+    let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(2);
+    for batch in ["1", "2"] {
+        let _ = overnight.run(&not_created(&job, batch)).exits(0);
+    }
+    // The same word once more is about an upload that is over.
+    let ran = overnight.run(&not_created(&job, "1")).exits(1);
+    assert!(ran.stdout.contains("at upload 2: what was seen of upload 1 decides nothing"), "{}", ran.stdout);
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
     paid_once(&provider, 2);
     assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE upload = 2"), 2);
@@ -169,7 +183,7 @@ fn a_create_in_doubt_says_what_was_tried_what_happens_next_and_what_can_be_decid
     assert!(batch["tried"].as_str().unwrap().contains("its outcome is not known"), "{batch}");
     assert!(batch["next"]["what"].as_str().unwrap().contains("SUBMIT_UNKNOWN decides"), "{batch}");
     assert!(batch["next"]["at"].is_string(), "{batch}");
-    let decide = format!("overnight batch resolve {job} not-created|give-up --batch 1");
+    let decide = format!("overnight batch resolve {job} not-created|give-up --batch 1 --upload 1");
     assert_eq!(batch["decide"]["command"], decide);
     assert!(crate::events::checked(&overnight).contains("dev.overnight.batch.unknown.v1"));
     // The API says the same.

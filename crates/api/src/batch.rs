@@ -38,10 +38,11 @@ fn batch(row: BatchRow, due: Option<Time>) -> Batch {
             .map(|parked| Parked { reason: parked.as_str().to_owned(), hint: parked.hint().to_owned() }),
         decide: (!resolutions.is_empty()).then(|| Decide {
             command: format!(
-                "overnight batch resolve {} {} --batch {}",
+                "overnight batch resolve {} {} --batch {} --upload {}",
                 batch.job,
                 resolutions.join("|"),
-                row.number
+                row.number,
+                batch.upload
             ),
             resolutions,
         }),

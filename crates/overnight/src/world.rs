@@ -303,6 +303,7 @@ fn pipeline_config(config: &Config) -> Result<PipelineConfig, Trouble> {
         create_within: config.create_within,
         settle: config.settle,
         unknown: config.unknown,
+        audit_interval: config.audit_interval,
         account_rest: ACCOUNT_REST,
         rules: config.rules,
         retry_tonight: config.retry_tonight.then_some(rule(config)?),

@@ -1,12 +1,15 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
-//! is created after a start. It adopts what no row owns, so that an old backup never pays twice.
+//! is created after a start, and each night from then on. It adopts what no row owns, so that an old backup never pays
+//! twice, and a create that lands late is found.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use crash::Step;
 use domain::{BatchId, BatchState, Time};
 use store::BatchRow;
+use tokio_util::sync::CancellationToken;
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -15,45 +18,61 @@ use crate::outside;
 use crate::reconcile;
 use crate::seen::seen;
 use crate::submit::{BATCH, INSTANCE};
+use crate::worker::chain;
 
 /// How long a closed gate stays closed before somebody looks again.
 pub(crate) const PAUSE: TimeDelta = TimeDelta::seconds(60);
 
-/// Whether batches may be created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// Nobody has looked yet.
-    Unchecked,
-    /// The provider has nothing that we don't know.
-    Open,
-    /// It has; a person must look.
-    Closed {
-        /// Why.
-        reason: String,
-        /// When somebody may have mended it.
-        until: Time,
-    },
+/// How often it is seen whether an audit is due, and how long a start is left in peace.
+const WAKE: Duration = Duration::from_secs(5);
+
+/// What the last audit of this process has found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    /// Why no batch may be created: the provider has one that we have never heard of, and a person must look.
+    closed: Option<String>,
+    /// When the next audit is due; none where there was none yet.
+    due: Option<Time>,
 }
 
-/// Why no batch may be created now, if that is so; after the audit, if it is the first time.
+/// Audits in time, whether or not anything is to be created, until `stop`: soon after the start, and as often as the
+/// configuration says.
+pub(crate) async fn run(context: Context, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(WAKE) => {}
+        }
+        // What an audit takes in is committed batch by batch: it may be left at any point.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            answer = closed(&context) => match answer {
+                Ok(None) => {}
+                Ok(Some(reason)) => tracing::debug!(reason, "no batch may be created"),
+                Err(failure) => tracing::warn!(error = %chain(&failure), "the audit failed, and is tried again"),
+            }
+        }
+    }
+}
+
+/// Why no batch may be created now, if that is so; after an audit, where one is due.
 pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure> {
     let now = context.clock().now();
     if !context.config.enabled {
         return Ok(Some("ENABLE_BATCH_API is off".to_owned()));
     }
     let mut gate = context.gate.lock().await;
-    let stands = match &*gate {
-        Gate::Open => true,
-        Gate::Closed { until, .. } => now < *until,
-        Gate::Unchecked => false,
-    };
-    if !stands {
-        *gate = match audit(context).await? {
-            None => Gate::Open,
-            Some(reason) => Gate::Closed { reason, until: now + PAUSE },
+    if gate.due.is_none_or(|due| due <= now) {
+        let closed = audit(context).await?;
+        // A person may mend what has closed it.
+        let pause = if closed.is_some() {
+            PAUSE
+        } else {
+            TimeDelta::from_std(context.config.audit_interval).unwrap_or(TimeDelta::MAX)
         };
+        *gate = Gate { closed, due: Some(now + pause) };
     }
-    Ok(if let Gate::Closed { reason, .. } = &*gate { Some(reason.clone()) } else { None })
+    Ok(gate.closed.clone())
 }
 
 /// Looks at every batch of the account that says it is ours. What we know is adopted, whatever else is there;
@@ -71,6 +90,8 @@ async fn audit(context: &Context) -> Result<Option<String>, Failure> {
     let ids: Vec<BatchId> = ours.iter().filter_map(|(_, id, _)| *id).collect();
     let rows = context.store.batches_by_id(&ids).await?;
     let rows: HashMap<BatchId, BatchRow> = rows.into_iter().map(|row| (row.batch.id, row)).collect();
+    // Of two, ours is ours, and the one of a copy isn't.
+    ours.sort_by_key(|(tagged, ..)| !tagged);
     let mut stranger = None;
     for (tagged, id, batch) in &ours {
         // A batch under another tag is ours where a row of ours has its id: this database had that tag once,

@@ -72,6 +72,8 @@ pub struct PipelineConfig {
     pub settle: SettleWindow,
     /// What to do with a create whose outcome stays unknown.
     pub unknown: UnknownCreate,
+    /// Time between two audits of what the provider has.
+    pub audit_interval: Duration,
     /// How long an account rests that is refused.
     pub account_rest: Duration,
     /// Automatic attempts per task, and whether lines that may have been billed go out again.
@@ -105,7 +107,7 @@ pub struct Context {
     pub config: Arc<PipelineConfig>,
     /// Rung when something may be due earlier than the relay thinks.
     pub(crate) bell: Arc<Notify>,
-    /// Whether batches may be created.
+    /// Whether batches may be created, and when that is looked at again.
     pub(crate) gate: Arc<Mutex<Gate>>,
     /// What was seen of the account's input files.
     pub(crate) uploads: Arc<Mutex<Uploads>>,
@@ -130,7 +132,7 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(store: Store, openai: openai::Client, queue: Queue, config: PipelineConfig) -> Self {
-        let (bell, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Gate::Unchecked)));
+        let (bell, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Gate::default())));
         let uploads = Arc::new(Mutex::new(Uploads::default()));
         Self { store, openai, queue, config: Arc::new(config), bell, gate, uploads }
     }

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::{notify, relay, worker};
+use crate::{audit, notify, relay, worker};
 
 /// Workers of a lane in one process. Collecting and submitting move large files; planning works on one
 /// connection's writes anyway.
@@ -24,13 +24,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the relay, which serves all lanes, and the workers of `lanes`.
+    /// Starts the relay, which serves all lanes, and the workers of `lanes`; with the lane that creates batches, the audit.
     #[must_use]
     pub fn start(context: &Context, lanes: &[Lane]) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(relay::run(context.clone(), stop.clone()));
         if let Some(events) = context.queue.events() {
             tasks.spawn(notify::run(context.clone(), events, stop.clone()));
+        }
+        if lanes.contains(&Lane::Submit) {
+            tasks.spawn(audit::run(context.clone(), stop.clone()));
         }
         for &lane in lanes {
             for _ in 0..workers(lane) {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::outside;
 use crate::seen::{conclude, seen};
-use crate::submit::{BATCH, UPLOAD};
+use crate::submit::{BATCH, INSTANCE, UPLOAD};
 
 /// Looks for the batch in a complete walk of the provider's list.
 pub(crate) async fn look(context: &Context, id: BatchId, key: &CreateKey) -> Result<Fact, Failure> {
@@ -17,8 +17,8 @@ pub(crate) async fn look(context: &Context, id: BatchId, key: &CreateKey) -> Res
 }
 
 /// The provider's batch of one create: it names our input file, which is unique to the upload, or
-/// carries our metadata. Of several, the oldest that has not failed is kept and the others are cancelled,
-/// since each of them names what only we have.
+/// carries our metadata. Of several, the oldest that has not failed is kept, ours before one that a copy of this
+/// database has made; the others are second ones.
 pub(crate) async fn find(
     context: &Context,
     batch: BatchId,
@@ -26,22 +26,23 @@ pub(crate) async fn find(
     file_id: &str,
 ) -> Result<Option<wire::Batch>, Failure> {
     let mut found = Vec::new();
+    let tag = context.store.instance_tag().await?;
     let (id, upload) = (batch.to_string(), upload.to_string());
     outside::each_batch(context, |batch| {
         let says = |key: &str, value: &str| {
             batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).is_some_and(|there| there == value)
         };
-        if batch.input_file_id == file_id || (says(BATCH, &id) && says(UPLOAD, &upload)) {
-            found.push(batch);
+        let names_our_file = batch.input_file_id == file_id;
+        if names_our_file || (says(BATCH, &id) && says(UPLOAD, &upload)) {
+            found.push((names_our_file || says(INSTANCE, &tag), batch));
         }
     })
     .await?;
-    found.sort_by_key(|batch| (batch.status == BatchStatus::Failed, batch.created_at));
-    let mut found = found.into_iter();
+    found.sort_by_key(|(ours, batch)| (batch.status == BatchStatus::Failed, !ours, batch.created_at));
+    let mut found = found.into_iter().map(|(_, batch)| batch);
     let kept = found.next();
-    // A batch that failed its validation never ran, and is no second one.
-    for spare in found.filter(|batch| batch.status != BatchStatus::Failed) {
-        deal_with_spare(context, batch, &spare.id, spare.status.is_terminal()).await?;
+    for spare in found {
+        deal_with_second(context, batch, &seen(&spare)).await?;
     }
     Ok(kept)
 }
@@ -67,22 +68,18 @@ pub(crate) async fn take_in(
     Ok(false)
 }
 
-/// A second batch of the same requests shall stop. One that failed its validation never ran, and is none.
+/// A second batch of the same requests shall stop: it is asked to, unless it has ended, and told of. One that failed its
+/// validation never ran, and is none. One of a copy of this database is the copy's, whoever pays.
 pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen) -> Result<(), Failure> {
     if seen.refusal.is_some() {
         tracing::debug!(batch.id = %id, second = seen.provider_id, "an upload that failed its validation");
         return Ok(());
     }
-    deal_with_spare(context, id, &seen.provider_id, seen.end.is_some()).await
-}
-
-/// Asks a second batch to stop, unless it has ended, and says so: it names what only we have, so it is ours.
-async fn deal_with_spare(
-    context: &Context,
-    id: BatchId,
-    provider_id: &str,
-    ended: bool,
-) -> Result<(), Failure> {
+    let (provider_id, ended) = (seen.provider_id.as_str(), seen.end.is_some());
+    if !is_ours(context, id, seen).await? {
+        tracing::warn!(batch.id = %id, provider.id = provider_id, "a copy of this database has submitted it, too");
+        return Ok(());
+    }
     tracing::error!(batch.id = %id, provider.id = provider_id, ended, "the provider has a second batch");
     if !ended {
         ask_to_stop(context, provider_id).await?;
@@ -90,6 +87,16 @@ async fn deal_with_spare(
     let fact = Fact::SpareFound { provider_id: provider_id.to_owned(), ended };
     conclude(context, id, &fact, None, Step::Spare).await?;
     Ok(())
+}
+
+/// Whether this database has created it: it carries our tag, or names a file of ours.
+async fn is_ours(context: &Context, id: BatchId, seen: &Seen) -> Result<bool, Failure> {
+    let tag = context.store.instance_tag().await?;
+    if seen.instance.as_deref() == Some(tag.as_str()) {
+        return Ok(true);
+    }
+    let row = context.store.batch(id).await?;
+    Ok(row.file_id.as_deref() == Some(&seen.input_file_id))
 }
 
 /// A batch that was given up may still run at the provider: it shall stop. What it answers all the same is

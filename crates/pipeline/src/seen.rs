@@ -11,16 +11,18 @@ use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::submit::UPLOAD;
+use crate::submit::{INSTANCE, UPLOAD};
 
 /// A batch as the rules want to see it.
 pub(crate) fn seen(batch: &wire::Batch) -> Seen {
     let counts = batch.request_counts.unwrap_or_default();
+    let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key));
     let ended = batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at);
     Seen {
         provider_id: batch.id.clone(),
         input_file_id: batch.input_file_id.as_str().into(),
-        upload: batch.metadata.as_ref().and_then(|metadata| metadata.get(UPLOAD)?.parse().ok()),
+        instance: said(INSTANCE).map(|tag| tag.as_str().into()),
+        upload: said(UPLOAD).and_then(|upload| upload.parse().ok()),
         end: match batch.status {
             BatchStatus::Completed => Some(End::Completed),
             BatchStatus::Expired => Some(End::Expired),

@@ -26,6 +26,8 @@ pub struct BatchRow {
     pub requests: u32,
     /// Bytes of its input file.
     pub bytes: u64,
+    /// The provider's id of the input file of the latest upload that has one.
+    pub file_id: Option<String>,
     /// What went wrong last.
     pub last_error: Option<String>,
     /// When it was planned.
@@ -236,6 +238,7 @@ fn read(row: &Row) -> Result<BatchRow, StoreError> {
         endpoint: row.text("endpoint")?,
         requests: row.small("requests")?,
         bytes: row.count("bytes")?,
+        file_id: row.get("file_id")?,
         last_error: row.get("last_error")?,
         created_at: row.get("created_at")?,
     })

@@ -244,7 +244,8 @@ fn resolved(site: &Site, wish: &str) -> Outcome {
     laptop.kill();
     let parked = "SELECT job_id FROM batches WHERE state = 'parked'";
     let job = laptop.home.database().texts(parked).remove(0);
-    let resolve = ["batch", "resolve", &job, "not-created"];
+    let number = laptop.number("SELECT number FROM batches WHERE state = 'parked'").to_string();
+    let resolve = ["batch", "resolve", &job, "not-created", "--batch", &number, "--upload", "1"];
     laptop.dies(&resolve, wish);
     assert_eq!(
         laptop.home.database().texts(parked).is_empty(),

@@ -25,7 +25,10 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
         Fact::Looked => rules.looked(),
         Fact::Observed(seen) => rules.observed(seen),
         // Word of an upload that is over changes nothing: a newer one may be on its way.
-        Fact::Absent { upload } | Fact::FenceSet { upload } | Fact::FenceRefused { upload }
+        Fact::Absent { upload }
+        | Fact::FenceSet { upload }
+        | Fact::FenceRefused { upload }
+        | Fact::Resolved { upload, .. }
             if *upload != batch.upload =>
         {
             None
@@ -39,7 +42,7 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
         Fact::GaveUp { lane, why } => rules.gave_up(*lane, why),
         Fact::SpareFound { provider_id, ended } => Some(rules.spare(provider_id, *ended)),
         Fact::CancelRequested => rules.cancel(),
-        Fact::Resolved(resolution) => rules.resolved(*resolution),
+        Fact::Resolved { resolution, .. } => rules.resolved(*resolution),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{ErrorClass, Lane, Time};
 
 /// What a stage saw, or what a person said.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Fact {
     /// The input file is at the provider, under the name of this upload.
     Uploaded {
@@ -69,7 +70,12 @@ pub enum Fact {
     /// Somebody wants it cancelled.
     CancelRequested,
     /// A person decided what only a person can.
-    Resolved(Resolution),
+    Resolved {
+        /// What is decided.
+        resolution: Resolution,
+        /// Which upload the person has looked at.
+        upload: u32,
+    },
 }
 
 /// What a person decides about a batch that waits for one.
@@ -115,6 +121,8 @@ pub struct Seen {
     pub provider_id: String,
     /// The input file that it names.
     pub input_file_id: Box<str>,
+    /// The tag of the installation that created it, where its metadata came back.
+    pub instance: Option<Box<str>>,
     /// Which upload it is of, where its metadata came back.
     pub upload: Option<u32>,
     /// How it ended, if it did and has results.

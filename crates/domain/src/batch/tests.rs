@@ -71,11 +71,15 @@ fn states() -> Vec<(&'static str, BatchState)> {
 fn seen(status: &str, end: Option<End>, refusal: Option<ValidationFailure>) -> Fact {
     let remote = Remote { status: Some(status.to_owned()), total: 3, ..Remote::default() };
     let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
-    Fact::Observed(Seen { provider_id, input_file_id, upload: Some(1), end, refusal, remote })
+    Fact::Observed(Seen { provider_id, input_file_id, instance: None, upload: Some(1), end, refusal, remote })
 }
 
 fn refused(class: ErrorClass) -> Fact {
     Fact::Refused(Refusal { upload: 1, class, message: "no".to_owned(), retry_after: None })
+}
+
+fn resolved(resolution: Resolution) -> Fact {
+    Fact::Resolved { resolution, upload: 1 }
 }
 
 fn facts() -> Vec<(&'static str, Fact)> {
@@ -105,9 +109,9 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("gave up collecting", Fact::GaveUp { lane: Lane::Collect, why: "no".to_owned() }),
         ("spare found", Fact::SpareFound { provider_id: "batch_2".to_owned(), ended: false }),
         ("cancel requested", Fact::CancelRequested),
-        ("resolved: try again", Fact::Resolved(Resolution::TryAgain)),
-        ("resolved: not created", Fact::Resolved(Resolution::NotCreated)),
-        ("resolved: give up", Fact::Resolved(Resolution::GiveUp)),
+        ("resolved: try again", resolved(Resolution::TryAgain)),
+        ("resolved: not created", resolved(Resolution::NotCreated)),
+        ("resolved: give up", resolved(Resolution::GiveUp)),
     ]
 }
 
@@ -250,11 +254,22 @@ fn every_parked_batch_has_a_way_out() {
     for (name, state) in states() {
         let BatchState::Parked(parked) = &state else { continue };
         for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
-            let fact = Fact::Resolved(resolution);
+            let fact = resolved(resolution);
             let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
             let moves = next.is_some_and(|decision| decision.batch.state != state);
             assert_eq!(moves, parked.resolutions().contains(&resolution), "{name} + {resolution:?}");
             assert_eq!(moves, parked.hint().contains(resolution.as_str()), "{name}: {}", parked.hint());
+        }
+    }
+}
+
+#[test]
+fn a_persons_word_is_about_the_upload_that_was_looked_at() {
+    for (name, state) in states() {
+        let before = Batch { upload: 2, ..batch(state) };
+        for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
+            let next = decide(&before, &resolved(resolution), NOW, &policy(UnknownCreate::Park));
+            assert_eq!(next, None, "{name} + {resolution:?}, said of upload 1");
         }
     }
 }
@@ -267,7 +282,7 @@ fn what_is_in_doubt_or_parked_says_what_was_tried_what_happens_next_and_what_can
         assert_eq!(state.next().is_none(), state.is_end(), "{name}");
         for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
             let next =
-                decide(&batch(state.clone()), &Fact::Resolved(resolution), NOW, &policy(UnknownCreate::Park));
+                decide(&batch(state.clone()), &resolved(resolution), NOW, &policy(UnknownCreate::Park));
             assert_eq!(next.is_some(), state.resolutions().contains(&resolution), "{name} + {resolution:?}");
         }
     }
@@ -295,7 +310,7 @@ fn no_fact_but_a_settled_absence_or_a_persons_word_allows_a_second_create() {
             let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Fence));
             let planned = next.is_some_and(|decision| decision.batch.state == BatchState::Planned);
             let allowed = (name, fact_name) == ("fenced, last look", "absent")
-                || fact == Fact::Resolved(Resolution::NotCreated);
+                || fact == resolved(Resolution::NotCreated);
             assert_eq!(planned, allowed, "{name} + {fact_name}");
         }
     }
@@ -327,7 +342,8 @@ fn a_look_that_finds_nothing_new_only_looks_again() {
     let batch = Batch { id, job, version: 3, upload: 1, cancel: false, state, remote: remote.clone() };
     let only_again = |remote: Remote, end| {
         let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
-        let seen = Seen { provider_id, input_file_id, upload: Some(1), end, refusal: None, remote };
+        let seen =
+            Seen { provider_id, input_file_id, instance: None, upload: Some(1), end, refusal: None, remote };
         let decision = decide(&batch, &Fact::Observed(seen), NOW, &policy(UnknownCreate::Park));
         decision.is_some_and(|decision| decision.only_looks_again(&batch))
     };

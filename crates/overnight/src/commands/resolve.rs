@@ -32,7 +32,8 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
     let world = World::beside(config, desk)?;
     let mut resolved = Vec::new();
     for row in &waiting {
-        if pipeline::resolve(&world.context, row.batch.id, resolution).await? {
+        let upload = arguments.upload.unwrap_or(row.batch.upload);
+        if pipeline::resolve(&world.context, row.batch.id, resolution, upload).await? {
             resolved.push(row.number);
         }
     }
@@ -44,12 +45,23 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
         "resolution": resolution.as_str(),
         "resolved": resolved,
         "batches": batches.iter().filter(now).map(|row| {
-            json!({ "number": row.number, "id": row.batch.id, "state": row.batch.state.as_str() })
+            json!({
+                "number": row.number,
+                "id": row.batch.id,
+                "upload": row.batch.upload,
+                "state": row.batch.state.as_str(),
+            })
         }).collect::<Vec<_>>(),
     });
     output.result(&document, || {
         let lines = batches.iter().filter(now).map(|row| {
-            let word = if resolved.contains(&row.number) { "" } else { ": nothing that this decides" };
+            let word = if resolved.contains(&row.number) {
+                String::new()
+            } else if let Some(upload) = arguments.upload.filter(|upload| *upload != row.batch.upload) {
+                format!(", at upload {}: what was seen of upload {upload} decides nothing", row.batch.upload)
+            } else {
+                ": nothing that this decides".to_owned()
+            };
             format!("batch {} of job {job} is {}{word}", row.number, row.batch.state.as_str())
         });
         let mut lines: Vec<String> = lines.collect();

@@ -53,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) unknown: UnknownCreate,
     pub(crate) create_within: Duration,
     pub(crate) settle: SettleWindow,
+    pub(crate) audit_interval: Duration,
     pub(crate) provider: Provider,
     pub(crate) data_dir: PathBuf,
     pub(crate) processors_dir: PathBuf,
@@ -211,6 +212,7 @@ impl Reader<'_> {
         let poll_ms = self.number_or(name::BATCH_POLL_INTERVAL_MS, poll_from, 3_600_000, or(60_000, 1_000));
         let timeout_ms = self.number_or(name::SUBMIT_TIMEOUT_MS, 100, 600_000, or(90_000, 5_000));
         let settle_ms = self.number_or(name::SUBMIT_SETTLE_MS, 0, 86_400_000, or(900_000, 1_000));
+        let audit_ms = self.number(name::AUDIT_INTERVAL_MS, 1_000, 604_800_000);
         let unknown = self.unknown(simulated);
         let max_requests = self.number(name::BATCH_MAX_REQUESTS, 1, u64::from(wire::MAX_REQUESTS));
         let max_bytes = self.number(name::BATCH_MAX_FILE_BYTES, 1, wire::MAX_INPUT_BYTES);
@@ -262,6 +264,7 @@ impl Reader<'_> {
             unknown: unknown?,
             create_within: Duration::from_millis(timeout_ms?),
             settle: SettleWindow { looks: 3, over: Duration::from_millis(settle_ms?) },
+            audit_interval: Duration::from_millis(audit_ms?),
             provider: provider?,
             database_url: database_url?,
             queue_url: queue_url?,

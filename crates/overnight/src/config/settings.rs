@@ -59,6 +59,8 @@ settings! {
         "milliseconds a create may take before its outcome counts as unknown; unset: 90000, and 5000 with the simulated provider";
     SUBMIT_SETTLE_MS, "submit.settle_ms", "",
         "milliseconds a batch must be missing from the provider's list before that counts; unset: 900000, and 1000 with the simulated provider";
+    AUDIT_INTERVAL_MS, "submit.audit_interval_ms", "86400000",
+        "milliseconds between two looks of a process that submits at all that the provider has under this installation's tag, 1000 to 604800000";
     CLAIM_LEASE_MS, "queue.claim_lease_ms", "60000",
         "milliseconds that a claim on an order holds unless it is renewed: how long a worker that dies is missed, 1000 to 600000";
     OVERNIGHT_PROVIDER, "provider", "sim", "who runs the batches: sim (nothing leaves the machine) or openai (spends money)";

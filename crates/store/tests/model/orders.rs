@@ -363,7 +363,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn seen(end: Option<domain::End>) -> Fact {
     let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
     let (upload, refusal, remote) = (Some(1), None, domain::Remote::default());
-    Fact::Observed(domain::Seen { provider_id, input_file_id, upload, end, refusal, remote })
+    Fact::Observed(domain::Seen { provider_id, input_file_id, instance: None, upload, end, refusal, remote })
 }
 
 fn still_open(rig: &Rig, batch: &Batch) -> domain::BatchDecision {

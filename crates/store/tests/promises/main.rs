@@ -463,10 +463,11 @@ async fn a_batch_that_waits_for_a_person_tells_its_job_why(database: Fresh) {
     };
     let why = || Some("no disk".to_owned());
     assert_eq!(tell(Fact::GaveUp { lane: Lane::Submit, why: "no disk".to_owned() }).await, (why(), why()));
-    assert_eq!(tell(Fact::Resolved(Resolution::TryAgain)).await, (None, None), "it gets on");
+    let resolved = Fact::Resolved { resolution: Resolution::TryAgain, upload: 1 };
+    assert_eq!(tell(resolved).await, (None, None), "it gets on");
     let (provider_id, input_file_id) = ("batch_1".to_owned(), "file-1".into());
     let (end, refusal, remote) = (None, None, Remote::default());
-    let seen = Seen { provider_id, input_file_id, upload: Some(1), end, refusal, remote };
+    let seen = Seen { provider_id, input_file_id, instance: None, upload: Some(1), end, refusal, remote };
     assert_eq!(tell(Fact::Observed(seen)).await, (None, None));
 }
 

@@ -103,6 +103,9 @@ impl ReferenceStateMachine for World<Memory> {
             steps.push((6, advance.boxed()));
         }
         steps.push((2, prop::sample::select(words(world)).prop_map(Step::Resolve).boxed()));
+        if !world.said.is_empty() {
+            steps.push((4, (0..world.said.len()).prop_map(Step::SayAgain).boxed()));
+        }
         prop::strategy::Union::new_weighted(steps).boxed()
     }
 
@@ -117,6 +120,7 @@ impl ReferenceStateMachine for World<Memory> {
             Step::Deliver(flight) => *flight < world.provider.flights.len(),
             Step::Advance { batch, .. } => *batch < world.provider.batches.len(),
             Step::Resolve(word) => words(world).contains(word),
+            Step::SayAgain(word) => *word < world.said.len(),
             _ => true,
         }
     }
@@ -183,6 +187,35 @@ fn comes_to_an_end<S: Shelf>(world: &mut World<S>) {
         let ours = state.provider_id() == Some(&ran) && matches!(state, BatchState::Collected { .. });
         assert!(ours || world.spares.contains(&ran), "{ran} ran, and nobody knows: {state:?}");
     }
+}
+
+/// Uploads, intends, and sends the create to its fate.
+fn create(world: &mut World<Memory>, fate: Fate) {
+    for _ in ["load", "upload", "intend"] {
+        world.step(&Step::Work(0, Fate::Answered));
+    }
+    world.step(&Step::WorkThrough(0, fate));
+}
+
+/// The shortest history in which a word that arrives twice would pay twice; chance finds it once in thousands.
+#[test]
+fn a_word_that_is_said_again_is_about_the_upload_that_was_looked_at() {
+    let manners =
+        Manners { fence_holds: true, refuses_deleted: true, keeps_used: true, lag: 0, acts_once: true };
+    let mut world = World::new(planned(), UnknownCreate::Park, manners);
+    create(&mut world, Fate::RequestLost);
+    for _ in 0..3 {
+        world.step(&Step::WorkThrough(0, Fate::Answered));
+        world.step(&Step::Pass(SETTLE / 2));
+    }
+    assert!(world.shelf.load().state.parked().is_some(), "a person is asked");
+    world.step(&Step::Resolve(Resolution::NotCreated));
+    create(&mut world, Fate::ReplyLost);
+    assert_eq!((world.shelf.load().upload, world.shelf.load().state.as_str()), (2, "unknown"));
+    world.step(&Step::SayAgain(0));
+    world.step(&Step::WorkThrough(0, Fate::Answered));
+    comes_to_an_end(&mut world);
+    assert_eq!(world.ran().len(), 1);
 }
 
 /// Many histories over a batch in memory.

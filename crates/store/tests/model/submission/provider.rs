@@ -153,7 +153,15 @@ impl Provider {
         });
         let remote = Remote { status: Some(theirs.status.to_string()), ..Remote::default() };
         let input_file_id = format!("file_{}", theirs.file).into();
-        Seen { provider_id: name(batch), input_file_id, upload: Some(theirs.upload), end, refusal, remote }
+        Seen {
+            provider_id: name(batch),
+            input_file_id,
+            instance: None,
+            upload: Some(theirs.upload),
+            end,
+            refusal,
+            remote,
+        }
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum Step {
     /// A person cancels.
     Cancel,
     Resolve(Resolution),
+    /// A word of before arrives, late or once more: about the upload that stood there when it was said.
+    SayAgain(usize),
     /// A process starts, and audits.
     Audit,
 }
@@ -121,6 +123,8 @@ pub(crate) struct World<S> {
     pub(crate) spares: Vec<String>,
     /// Its lines went back: they go out in other batches, or may be submitted anew.
     pub(crate) released: bool,
+    /// What a person has said, and of which upload.
+    pub(crate) said: Vec<(Resolution, u32)>,
     /// Whether a person said what nobody could know.
     pub(crate) given_up: bool,
     /// What was promised and did not hold.
@@ -145,6 +149,7 @@ impl<S: Shelf> World<S> {
             workers: vec![Next::Load; WORKERS],
             spares: Vec::new(),
             released: false,
+            said: Vec::new(),
             given_up: false,
             broken: Vec::new(),
         }
@@ -176,13 +181,25 @@ impl<S: Shelf> World<S> {
             Step::Advance { batch, out_of_tokens } => self.provider.advance(*batch, *out_of_tokens),
             Step::Cancel => self.say(&Fact::CancelRequested),
             Step::Resolve(resolution) => {
-                self.given_up |= *resolution == Resolution::GiveUp;
-                self.say(&Fact::Resolved(*resolution));
-                if let BatchState::Abandoned { provider_id: Some(id) } = self.shelf.load().state {
-                    self.ask_to_stop(&id);
-                }
+                let upload = self.shelf.load().upload;
+                self.said.push((*resolution, upload));
+                self.resolve(*resolution, upload);
+            }
+            Step::SayAgain(word) => {
+                let (resolution, upload) = self.said[*word];
+                self.resolve(resolution, upload);
             }
             Step::Audit => self.audit(),
+        }
+    }
+
+    /// As `pipeline/src/resolve.rs`.
+    fn resolve(&mut self, resolution: Resolution, upload: u32) {
+        let before = self.shelf.load().version;
+        self.say(&Fact::Resolved { resolution, upload });
+        self.given_up |= resolution == Resolution::GiveUp && self.shelf.load().version > before;
+        if let BatchState::Abandoned { provider_id: Some(id) } = self.shelf.load().state {
+            self.ask_to_stop(&id);
         }
     }
 
