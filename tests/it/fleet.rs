@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use liar::{Act, Liar, Op, Reply, Rule};
 use testkit::Fleet;
 
 /// How long a small night may take here.
@@ -96,6 +97,33 @@ fn what_has_ended_and_what_is_to_come_is_measured() {
         testkit::until(&line, || testkit::page(&format!("{scheduler}/metrics")).contains(&line));
     }
     assert!(state.contains("overnight_amqp_reconnects_total{role=\"scheduler\"} 0\n"), "{state}");
+}
+
+#[test]
+fn what_is_in_doubt_and_what_waits_for_a_person_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = Liar::start(folder.path());
+    liar.tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
+    let home = crate::overnight()
+        .with("OVERNIGHT_PROVIDER", "openai")
+        .with("OPENAI_API_KEY", "sk-test")
+        .with("OPENAI_BASE_URL", &liar.base_url())
+        .with("BATCH_POLL_INTERVAL_MS", "1000")
+        .with("SUBMIT_UNKNOWN", "park")
+        .with("SUBMIT_SETTLE_MS", "4000");
+    let mut fleet = Fleet::new(home);
+    let up = fleet.start("scheduler", "scheduler");
+    fleet.start("submitter", "submitter");
+    let metrics = format!("{}/metrics", up["admin"].as_str().unwrap());
+    let counted = |line: &str| testkit::until(line, || testkit::page(&metrics).contains(line));
+    counted("overnight_batches_parked{reason=\"create_unknown\"} 0\n");
+    let files = testkit::sample_issues();
+    let mut waits = fleet.home.spawn(&["batch", "submit", "product-labeling", "--files", &files]);
+    counted("overnight_batches{state=\"unknown\"} 1\n");
+    counted("overnight_batches_parked{reason=\"create_unknown\"} 1\n");
+    counted("overnight_batches{state=\"parked\"} 1\n");
+    counted("overnight_batches{state=\"unknown\"} 0\n");
+    assert!(waits.wait().unwrap().success());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use domain::Time;
+use domain::{Parked, Time};
 use queue::Queue;
 use sha2::{Digest as _, Sha256};
 use store::{Gauges, Store};
@@ -152,18 +152,22 @@ async fn count_messages(queue: &Queue) {
 }
 
 fn export(gauges: &Gauges) {
-    let states = [(names::JOBS, &gauges.jobs, JOB_STATES), (names::BATCHES, &gauges.batches, BATCH_STATES)];
-    for (name, found, all) in states {
-        for state in all {
-            let count = found.iter().find(|(there, _)| there == state).map_or(0, |(_, count)| *count);
-            gauge(name, Some(state), count);
+    for (name, label, found, all) in [
+        (names::JOBS, "state", &gauges.jobs, JOB_STATES),
+        (names::BATCHES, "state", &gauges.batches, BATCH_STATES),
+        (names::BATCHES_PARKED, "reason", &gauges.parked, Parked::REASONS),
+    ] {
+        for word in all {
+            let count = found.iter().find(|(there, _)| there == word).map_or(0, |(_, count)| *count);
+            set(&metrics::gauge!(name, label => *word), count);
         }
     }
-    gauge(names::EVENTS_PENDING, None, gauges.events.0);
+    let gauge = |name, value| set(&metrics::gauge!(name), value);
+    gauge(names::EVENTS_PENDING, gauges.events.0);
     let unix = |time: Option<Time>| time.map_or(0, |time| time.timestamp().unsigned_abs());
-    gauge(names::EVENTS_OLDEST, None, unix(gauges.events.1));
-    gauge(names::POLL_OLDEST_DUE, None, unix(gauges.poll_oldest_due));
-    gauge(names::NEXT_EXPIRY, None, unix(gauges.next_expiry));
+    gauge(names::EVENTS_OLDEST, unix(gauges.events.1));
+    gauge(names::POLL_OLDEST_DUE, unix(gauges.poll_oldest_due));
+    gauge(names::NEXT_EXPIRY, unix(gauges.next_expiry));
     for schedule in &gauges.schedules {
         for (name, value) in [
             (names::SCHEDULE_NEXT, unix(schedule.next)),
@@ -188,13 +192,6 @@ const OUTSIDE: [&str; 3] = ["dead", "inbox", "agent"];
 const JOB_STATES: &[&str] = &["held", "queued", "active", "cancelling"];
 const BATCH_STATES: &[&str] =
     &["filling", "planned", "creating", "unknown", "fencing", "fenced", "open", "collecting", "parked"];
-
-fn gauge(name: &'static str, state: Option<&'static str>, value: u64) {
-    match state {
-        Some(state) => set(&metrics::gauge!(name, "state" => state), value),
-        None => set(&metrics::gauge!(name), value),
-    }
-}
 
 #[expect(clippy::cast_precision_loss, reason = "a count or a Unix time, far below 2^52")]
 fn set(gauge: &metrics::Gauge, value: u64) {

@@ -12,6 +12,8 @@ pub struct Gauges {
     pub jobs: Vec<(String, u64)>,
     /// Batches that have not ended, by state.
     pub batches: Vec<(String, u64)>,
+    /// Batches that wait for a person, by reason.
+    pub parked: Vec<(String, u64)>,
     /// Events that wait to be published, and when the oldest was written.
     pub events: (u64, Option<Time>),
     /// When the most overdue poll was due.
@@ -47,9 +49,10 @@ impl Store {
     /// # Errors
     /// A database that fails.
     pub async fn gauges(&self) -> Result<Gauges, StoreError> {
-        let jobs = self.count_by_state("batch_jobs", "ended_at IS NULL").await?;
+        let jobs = self.count_by("state", "batch_jobs", "ended_at IS NULL").await?;
         let ends = "state NOT IN ('collected', 'refused', 'cancelled', 'abandoned')";
-        let batches = self.count_by_state("batches", ends).await?;
+        let batches = self.count_by("state", "batches", ends).await?;
+        let parked = self.count_by("parked", "batches", "state = 'parked'").await?;
         let text = "SELECT count(*) AS n, min(created_at) AS at FROM events WHERE published_at IS NULL";
         let waiting = self.sql("gauges", text).one(&self.connection).await?;
         let events = match waiting {
@@ -64,6 +67,7 @@ impl Store {
         Ok(Gauges {
             jobs,
             batches,
+            parked,
             events,
             poll_oldest_due: self.one_time(due).await?,
             next_expiry: self.one_time(expiry.to_owned()).await?,
@@ -95,10 +99,16 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    async fn count_by_state(&self, table: &str, condition: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        let text = format!("SELECT state, count(*) AS n FROM {table} WHERE {condition} GROUP BY state");
+    async fn count_by(
+        &self,
+        word: &str,
+        table: &str,
+        condition: &str,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let text =
+            format!("SELECT {word} AS word, count(*) AS n FROM {table} WHERE {condition} GROUP BY {word}");
         let rows = self.sql("gauges", text).all(&self.connection).await?;
-        rows.iter().map(|row| Ok((row.text("state")?, row.count("n")?))).collect()
+        rows.iter().map(|row| Ok((row.text("word")?, row.count("n")?))).collect()
     }
 
     async fn one_time(&self, text: String) -> Result<Option<Time>, StoreError> {

@@ -38,6 +38,8 @@ pub const SCHEDULE_PAUSED: &str = "overnight_schedule_paused";
 pub const JOBS: &str = "overnight_jobs";
 /// Batches that have not ended, by state; from the database.
 pub const BATCHES: &str = "overnight_batches";
+/// Batches that wait for a person, by reason; from the database.
+pub const BATCHES_PARKED: &str = "overnight_batches_parked";
 /// Events that wait to be published; from the database.
 pub const EVENTS_PENDING: &str = "overnight_events_pending";
 /// Unix time of the oldest event that waits; 0: none waits.
@@ -111,6 +113,7 @@ fn describe() {
     describe_gauge!(SCHEDULE_PAUSED, "whether the schedule is paused");
     describe_gauge!(JOBS, "jobs that have not ended, by state");
     describe_gauge!(BATCHES, "batches that have not ended, by state");
+    describe_gauge!(BATCHES_PARKED, "batches that wait for a person, by reason");
     describe_gauge!(EVENTS_PENDING, "events that wait to be published");
     describe_gauge!(
         EVENTS_OLDEST,

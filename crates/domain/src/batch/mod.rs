@@ -266,6 +266,10 @@ pub enum Loss {
 }
 
 impl Parked {
+    /// The words of all reasons.
+    pub const REASONS: &[&str] =
+        &["create_unknown", "fence_refused", "vanished", "files_gone", "failing", "submit_failing"];
+
     /// The word in the database and the API.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

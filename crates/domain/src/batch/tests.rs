@@ -253,6 +253,7 @@ fn a_refusal_rests_as_long_as_the_provider_asks_up_to_an_hour() {
 fn every_parked_batch_has_a_way_out() {
     for (name, state) in states() {
         let BatchState::Parked(parked) = &state else { continue };
+        assert!(Parked::REASONS.contains(&parked.as_str()), "{name}");
         for resolution in [Resolution::TryAgain, Resolution::NotCreated, Resolution::GiveUp] {
             let fact = resolved(resolution);
             let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
