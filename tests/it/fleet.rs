@@ -204,6 +204,34 @@ fn a_role_of_which_a_part_is_dead_ends_and_another_goes_on() {
 }
 
 #[test]
+fn what_nobody_can_read_in_a_lane_is_kept_whoever_dies_over_it() {
+    let mut fleet = gateway();
+    for (point, letters) in [("queue.bury.before", 1), ("queue.bury.after", 2)] {
+        fleet.start_unwatched("poller", "poller", &[("OVERNIGHT_CRASH", point)]);
+        fleet.send_to_lane("poll", point.as_bytes());
+        assert_eq!(fleet.ends("poller", PATIENCE), None, "{point} was not passed");
+        // It comes again to whoever is there next. One that lay there already lies there twice, which is no loss.
+        let passes = fleet.home.folder().join(format!("{point}.passes"));
+        fleet.start_unwatched("poller", "poller", &[("OVERNIGHT_CRASH_LOG", passes.to_str().unwrap())]);
+        let is_buried =
+            || std::fs::read_to_string(&passes).is_ok_and(|log| log.contains("queue.acknowledge.after:1"));
+        testkit::until("it is buried", is_buried);
+        assert_eq!(fleet.stop("poller"), Some(0), "{}", fleet.log("poller"));
+        testkit::until("it has left its lane", || fleet.waiting("poll") == 0);
+        let dead = fleet.take_dead_letters();
+        assert_eq!(dead.len(), letters, "{point}: {dead:?}");
+        for letter in dead {
+            assert_eq!(letter.body, point.as_bytes());
+            assert!(letter.reason.contains("no JSON object"), "{point}: {}", letter.reason);
+        }
+    }
+    fleet.start("submitter", "submitter");
+    fleet.start("poller", "poller");
+    fill_and_start(&fleet);
+    whole(&fleet);
+}
+
+#[test]
 fn a_role_that_is_at_work_finishes_what_it_has_in_hand_and_another_goes_on() {
     let mut fleet = gateway();
     fill_and_start(&fleet);

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // floor 2
     ("openai", &["crash", "wire"]),
     ("processor", &["wire"]),
-    ("queue", &["domain"]),
+    ("queue", &["crash", "domain"]),
     ("source", &[]),
     ("store", &["crash", "domain", "migrations"]),
     ("web", &[]),

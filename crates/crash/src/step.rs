@@ -165,6 +165,9 @@ steps! {
     LetterAccept = "queue.accept_letter",
     /// A command from outside goes to the dead letters.
     LetterRefuse = "queue.refuse_letter",
+    /// A message that nobody can read, or a command that was refused, is laid among the dead letters. What is left
+    /// then is to acknowledge it.
+    QueueBury = "queue.bury",
     /// Events are published.
     QueuePublish = "queue.publish",
     /// The queue of the agent runner is made again.
@@ -175,7 +178,7 @@ steps! {
     SpoolCreate = "spool.create",
     /// A whole download gets its name.
     SpoolRename = "spool.rename",
-    /// A file that was read goes.
+    /// A file that was read, or is there by half, goes.
     SpoolRemove = "spool.remove",
 }
 

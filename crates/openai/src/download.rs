@@ -31,7 +31,7 @@ impl Client {
         let result = self.repeat(&call, || self.fetch(&call, &half, path)).await;
         if result.is_err() {
             // Half a file is of no use; that it may not be there either is no news.
-            let _ = tokio::fs::remove_file(&half).await;
+            let _ = attempt(Step::SpoolRemove, tokio::fs::remove_file(&half), full).await;
         }
         result
     }

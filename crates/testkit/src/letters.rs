@@ -2,7 +2,7 @@
 
 use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 
 use crate::Fleet;
 
@@ -27,14 +27,30 @@ impl Fleet {
         }
         let properties =
             BasicProperties::default().with_content_type(content_type.into()).with_headers(table);
-        let exchange = format!("{}.inbox", self.prefix);
+        self.publish("inbox", "", body, properties);
+    }
+
+    /// Lays a message among the orders of a lane, and waits until the broker has it.
+    ///
+    /// # Panics
+    /// Where the broker doesn't take it.
+    pub fn send_to_lane(&self, lane: &str, body: &[u8]) {
+        self.publish("work", lane, body, BasicProperties::default());
+    }
+
+    fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
+        let exchange = format!("{}.{exchange}", self.prefix);
         self.runtime.block_on(async {
             let (channel, _connection) = self.channel().await;
             channel.confirm_select(Default::default()).await.expect("confirms");
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let sent = channel.basic_publish(exchange.as_str().into(), "".into(), options, body, properties);
+            let sent = channel.basic_publish(exchange.as_str().into(), key.into(), options, body, properties);
+            // What no queue took comes back, and is confirmed all the same.
             let confirmed = sent.await.expect("sent").await.expect("confirmed");
-            assert!(confirmed.is_ack(), "the broker has no queue for commands");
+            assert!(
+                matches!(confirmed, Confirmation::Ack(None)),
+                "{exchange} has no queue for it: {confirmed:?}"
+            );
         });
     }
 

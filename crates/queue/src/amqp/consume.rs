@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crash::{Step, around};
 use domain::Lane;
 use futures_util::StreamExt;
 use lapin::message::Delivery as Raw;
@@ -171,7 +172,7 @@ impl Pump {
     async fn leave_to_newer(&self, version: u64, held: Held) {
         let queue = &self.subscription.queue;
         tracing::info!(queue, version, "a message of a later version is left to later workers");
-        held.acknowledge().await;
+        around(Step::QueueAcknowledge, held.acknowledge()).await;
     }
 }
 

@@ -1,9 +1,11 @@
 //! Dead letters: what nobody can read, and commands that were refused. A letter leaves its queue only
-//! when the dead queue has it; while that can't be, it waits and stops nobody else.
+//! when the dead queue has it; while that can't be, it waits and stops nobody else. Whoever dies in between
+//! leaves it in both, and it is buried again: a letter may lie there twice, and is never lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crash::{Step, around};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot};
@@ -116,9 +118,9 @@ async fn bury(post: &Post, dead: &str, burial: Burial) {
         }
     };
     while !burial.held.is_stale() {
-        match post.send(parcel.clone()).await {
+        match around(Step::QueueBury, post.send(parcel.clone())).await {
             Ok(()) => {
-                let told = burial.held.acknowledge().await;
+                let told = around(Step::QueueAcknowledge, burial.held.acknowledge()).await;
                 // Nobody waits for what was merely unreadable.
                 if let (true, Some(done)) = (told, burial.done) {
                     done.send(()).unwrap_or_default();
