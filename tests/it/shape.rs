@@ -100,3 +100,12 @@ fn arrows_point_down() {
         ARROWS.iter().map(|(room, below)| (*room, below.iter().copied().collect())).collect();
     assert_eq!(drawn, allowed, "left: as cargo sees it; right: the list above");
 }
+
+/// Crash points are where debug assertions are (`crash::compiled_in`). What a build without them does with a step is
+/// tested by `.ci/run`.
+#[test]
+fn a_release_build_has_no_crash_points() {
+    let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+    let release = manifest["profile"]["release"].to_string();
+    assert!(!release.contains("debug-assertions"), "{release}");
+}

@@ -127,3 +127,16 @@ fn stop() {
         std::process::abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_point_is_passed_in_debug_builds_and_in_no_others() {
+        assert_eq!(arm("queue.send.before:1:panic,store.plan.before:1:error"), Ok(()));
+        let told = tokio::spawn(around(Step::QueueSend, async {})).await;
+        let failed = attempt(Step::Plan, async { Ok(()) }, |injected| injected).await;
+        assert_eq!((told.is_err(), failed.is_err()), (cfg!(debug_assertions), cfg!(debug_assertions)));
+    }
+}
