@@ -82,7 +82,6 @@ const FINISHED: &str = "SELECT count(*) FROM schedule_runs WHERE state = 'finish
 
 /// Two schedulers at an instant, in place of those that were there.
 fn schedulers(fleet: &mut Fleet, at: DateTime<Utc>) {
-    #[expect(clippy::disallowed_methods, reason = "a test asks the machine's clock")]
     let offset = (at - Utc::now()).num_seconds();
     fleet.home.set("OVERNIGHT_CLOCK_OFFSET", &format!("{offset:+}s"));
     for name in ["scheduler-1", "scheduler-2"] {

@@ -1,5 +1,6 @@
 //! The promises, tested from outside: the real binary, real files, real HTTP, a module per promise.
 
+#![expect(clippy::disallowed_methods, reason = "a test is the person, the provider, the disk and the clock")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod api;

@@ -109,3 +109,22 @@ fn a_release_build_has_no_crash_points() {
     let release = manifest["profile"]["release"].to_string();
     assert!(!release.contains("debug-assertions"), "{release}");
 }
+
+/// A call that the lint doesn't name could be made without a crash point.
+#[test]
+fn every_call_of_the_provider_is_named_by_the_lint() {
+    let lint = include_str!("../../clippy.toml");
+    let client = concat!(
+        include_str!("../../crates/openai/src/batches.rs"),
+        include_str!("../../crates/openai/src/create.rs"),
+        include_str!("../../crates/openai/src/download.rs"),
+        include_str!("../../crates/openai/src/files.rs"),
+        include_str!("../../crates/openai/src/transport.rs"),
+    );
+    let calls = client.split("pub async fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+    let calls: BTreeSet<&str> = calls.collect();
+    assert!(calls.contains("create_batch"));
+    for call in calls {
+        assert!(lint.contains(&format!("\"openai::Client::{call}\"")), "clippy.toml doesn't name {call}");
+    }
+}

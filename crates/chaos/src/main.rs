@@ -84,6 +84,7 @@ fn tell(scenario: &Scenario, outcome: &Outcome) {
 }
 
 /// Keeps the log of what broke, for whoever looks into it.
+#[expect(clippy::disallowed_methods, reason = "a log for whoever looks into it")]
 fn keep(group: &str, name: &str, log: &str) {
     let folder = std::env::var("CHAOS_LOGS").unwrap_or_else(|_| "target/chaos".to_owned());
     let clean = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");

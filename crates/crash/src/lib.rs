@@ -48,6 +48,7 @@ pub fn arm(wish: &str) -> Result<(), BadWish> {
 ///
 /// # Errors
 /// A file that can't be opened.
+#[expect(clippy::disallowed_methods, reason = "what writes down the points has none")]
 pub fn write_passes(path: &Path) -> std::io::Result<()> {
     let file = File::options().create(true).append(true).open(path)?;
     let _ = LOG.set(file);

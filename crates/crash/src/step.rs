@@ -1,5 +1,8 @@
 //! Every side effect that the product has outside its own memory, once. A new one gets a name here, and by
 //! that its two crash points.
+//!
+//! What has none can be made again and takes nothing along: folders and locks, files that a command writes for a
+//! person, the queues at the broker. `clippy.toml` forbids the bare calls; an exception says why.
 
 use std::fmt;
 

@@ -140,6 +140,7 @@ impl Ledger {
         folder.join("ledger.jsonl")
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the ledger is what survives every crash")]
     pub(crate) fn open(folder: &Path) -> Self {
         let file = File::options().create(true).append(true).read(true).open(Self::path(folder));
         let file = file.expect("the ledger opens");

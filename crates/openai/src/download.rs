@@ -1,5 +1,7 @@
 //! Downloads: streamed to a file that is whole or not there.
 
+#![expect(clippy::disallowed_methods, reason = "this is the room that writes the spool; each file is a step")]
+
 use std::path::{Path, PathBuf};
 
 use crash::{Injected, Step, attempt};

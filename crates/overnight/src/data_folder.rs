@@ -70,6 +70,7 @@ impl DataFolder {
 }
 
 /// Locks a file, making it if it isn't there, and writes who we are; or says who has it.
+#[expect(clippy::disallowed_methods, reason = "a lock goes with its process, whatever the file says")]
 fn lock(path: &Path, command: &str) -> std::io::Result<Result<File, String>> {
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
@@ -159,6 +160,7 @@ mod tests {
         drop(ours);
         assert_eq!(owner_of(take("b", "shared.db")), None);
         // Once it is there a link to the file itself is the file.
+        #[expect(clippy::disallowed_methods, reason = "the test makes a file")]
         fs::write(path("shared.db"), "").unwrap();
         std::os::unix::fs::symlink(path("shared.db"), path("alias.db")).unwrap();
         let ours = take("a", "alias.db");

@@ -43,6 +43,7 @@ fn not_utf8(label: &str, bytes: &[u8], valid: usize) -> Invalid {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its files")]
 mod tests {
     use std::path::PathBuf;
 

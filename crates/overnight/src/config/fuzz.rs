@@ -11,6 +11,7 @@ const SECRET: &str = "sk-marker-7f3a9c";
 const ENVIRONMENT: &str = "=== environment\n";
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test makes its files")]
 fn any_configuration_is_in_force_or_refused_without_its_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");

@@ -1,5 +1,6 @@
 use super::*;
 
+#[expect(clippy::disallowed_methods, reason = "a test makes its files")]
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (file, name) in files {

@@ -169,6 +169,7 @@ impl Pump {
     /// A later version is somebody's who is ahead in a rolling deployment. It is not dead, and giving it
     /// back would bring it here again at once, for as long as the deployment takes. So it is let go: its
     /// order is in the database, is sent again within minutes, and by then finds a worker of its kind.
+    #[expect(clippy::disallowed_methods, reason = "it is a step")]
     async fn leave_to_newer(&self, version: u64, held: Held) {
         let queue = &self.subscription.queue;
         tracing::info!(queue, version, "a message of a later version is left to later workers");

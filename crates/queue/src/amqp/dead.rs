@@ -109,6 +109,7 @@ pub(crate) async fn run(post: Post, broker: Arc<Broker>, mut burials: mpsc::Rece
     broker.stop.run_until_cancelled(all).await;
 }
 
+#[expect(clippy::disallowed_methods, reason = "each of both is a step")]
 async fn bury(post: &Post, dead: &str, burial: Burial) {
     let parcel = match burial.parcel(dead) {
         Ok(parcel) => parcel,

@@ -85,6 +85,7 @@ impl Held {
     }
 
     /// Tells the broker to forget the message. True means that it was told; it may still come again.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that answers")]
     pub(crate) async fn acknowledge(mut self) -> bool {
         self.answered = true;
         let cause = match timeout(self.within, self.acker.ack(BasicAckOptions::default())).await {

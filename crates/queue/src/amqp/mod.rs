@@ -118,6 +118,7 @@ impl Amqp {
         if self.inner.health.borrow().publish.is_up() { ROUND } else { 0 }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "whoever calls this takes the step")]
     pub(crate) async fn send(&self, message: &Message) -> Sent {
         let parcel = match self.parcel(message) {
             Ok(parcel) => parcel,

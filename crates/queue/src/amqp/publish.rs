@@ -133,6 +133,7 @@ async fn send(line: &Line, channel: &Channel, parcel: &Parcel) -> Outcome {
     confirmed.map_or(Err(QueueError::Timeout { doing: "a message", within }), |said| verdict(parcel, said))
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that publishes")]
 async fn publish(
     channel: &Channel,
     parcel: &Parcel,

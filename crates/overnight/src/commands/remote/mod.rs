@@ -259,6 +259,7 @@ enum Sink<'a> {
     File { file: std::io::BufWriter<std::fs::File>, part: PathBuf, whole: PathBuf },
 }
 
+#[expect(clippy::disallowed_methods, reason = "a copy for a person, who can ask for it again")]
 impl<'a> Sink<'a> {
     fn open(path: &Path, output: &'a Output) -> Result<Self, Trouble> {
         if path.as_os_str() == "-" {
