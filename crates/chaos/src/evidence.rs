@@ -53,7 +53,9 @@ pub struct Drain {
     pub took: Duration,
     /// Its exit code; none: it was killed after all.
     pub code: Option<i32>,
-    /// Whether no other process talked to the provider meanwhile.
+    /// The codes of an end in order.
+    pub in_order: &'static [i32],
+    /// Whether what was uploaded and created meanwhile came from it alone.
     pub alone: bool,
 }
 
@@ -82,8 +84,10 @@ pub struct Expected {
     pub grace: Duration,
     /// Attempts that a task may have had.
     pub attempts: usize,
-    /// Whether a proxy has sent a create twice.
-    pub doubled: bool,
+    /// Failures that an order may have counted: of the work itself, which are neither kills nor outages.
+    pub failures: u32,
+    /// Creates that a proxy may have sent twice.
+    pub doubled: usize,
     /// Whether every reply to a create has reached a process that lived to write it down, so that none may be in doubt.
     pub certain: bool,
     /// Input files that may have been uploaded once more under their name: replies lost, lists that lag, zombies.
@@ -104,7 +108,8 @@ impl Default for Expected {
             poison: Vec::new(),
             grace: Duration::from_secs(26),
             attempts: 1,
-            doubled: false,
+            failures: 0,
+            doubled: 0,
             certain: false,
             spare_files: 0,
         }
@@ -114,7 +119,7 @@ impl Default for Expected {
 /// What broke, by the invariant's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// `I1` to `I13`.
+    /// `I1` to `I13`; `I0`: the scenario has shown nothing.
     pub invariant: &'static str,
     /// What was found.
     pub what: String,

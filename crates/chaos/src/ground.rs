@@ -1,14 +1,16 @@
 //! The ground that a night stands on: a pair of backends, and what can be done to a night on either. A scenario that
 //! is written against this runs unchanged on both.
 
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 use std::time::Duration;
 
+use crash::Step;
 use liar::Liar;
 use testkit::{Overnight, Ran};
 
 use crate::evidence::Expected;
-use crate::laptop::{LEFT, Laptop, Waited};
+use crate::laptop::{ABORT, LEFT, Laptop, SOON, Waited};
 use crate::matrix::passes::Night;
 use crate::scenario::Outcome;
 use crate::site::Site;
@@ -28,8 +30,8 @@ pub enum Pair {
 
 /// A night on a pair of backends. Whatever is gone is started again by whoever waits.
 pub enum Ground {
-    /// One process; and the crash point that it was armed with.
-    Laptop(Box<Laptop>, Option<String>),
+    /// One process.
+    Laptop(Box<Laptop>),
     /// A process for each role.
     Troop(Box<Troop>),
 }
@@ -39,8 +41,34 @@ impl Pair {
     #[must_use]
     pub fn evening(self, site: &Site) -> Ground {
         match self {
-            Self::Sqlite => Ground::Laptop(Box::new(Laptop::evening(site)), None),
+            Self::Sqlite => Ground::Laptop(Box::new(Laptop::evening(site))),
             Self::Fleet => Ground::Troop(Box::new(Troop::evening(site))),
+        }
+    }
+}
+
+impl Pair {
+    /// Whether a night on this pair can come by a step at all. This is the one place that says where it can't.
+    #[must_use]
+    pub fn can_meet(self, step: Step) -> bool {
+        match self {
+            // There is no broker: nobody sends commands by message, and nobody is told of events.
+            Self::Sqlite => !matches!(
+                step,
+                Step::TakeLease
+                    | Step::Published
+                    | Step::PublishAgain
+                    | Step::SayOfCommand
+                    | Step::LetterAccept
+                    | Step::LetterRefuse
+                    | Step::QueuePublish
+                    | Step::QueueKeep
+            ),
+            // A database server has others at work: a start forgets nobody's claims. And none is put back to what it was,
+            // so that nothing of it is to be found at the provider.
+            Self::Fleet => {
+                !matches!(step, Step::ForgetClaims | Step::ForgetRunClaims | Step::Audit | Step::Adopt)
+            }
         }
     }
 }
@@ -49,7 +77,7 @@ impl Ground {
     /// The program and its environment.
     pub fn home(&mut self) -> &mut Overnight {
         match self {
-            Self::Laptop(laptop, _) => &mut laptop.home,
+            Self::Laptop(laptop) => &mut laptop.home,
             Self::Troop(troop) => &mut troop.fleet.home,
         }
     }
@@ -58,7 +86,7 @@ impl Ground {
     #[must_use]
     pub fn liar(&self) -> &Liar {
         match self {
-            Self::Laptop(laptop, _) => &laptop.liar,
+            Self::Laptop(laptop) => &laptop.liar,
             Self::Troop(troop) => &troop.liar,
         }
     }
@@ -66,7 +94,7 @@ impl Ground {
     /// What the scenario expects.
     pub fn expected(&mut self) -> &mut Expected {
         match self {
-            Self::Laptop(laptop, _) => &mut laptop.expected,
+            Self::Laptop(laptop) => &mut laptop.expected,
             Self::Troop(troop) => &mut troop.expected,
         }
     }
@@ -74,19 +102,8 @@ impl Ground {
     /// Begins the night, with a crash point armed in each process that works it, where one is named.
     pub fn begin(&mut self, night: Night, wish: Option<&str>) {
         match self {
-            Self::Laptop(laptop, armed) => {
-                *armed = wish.map(str::to_owned);
-                night.begin(laptop, wish);
-            }
+            Self::Laptop(laptop) => night.begin(laptop, wish),
             Self::Troop(troop) => night.begin_in(troop, wish),
-        }
-    }
-
-    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
-    pub fn wait_for_pass(&mut self, log: &Path, point: &str, patience: Duration) -> bool {
-        match self {
-            Self::Laptop(laptop, _) => laptop.wait_for_pass(log, point, patience),
-            Self::Troop(troop) => troop.wait_for_pass(log, point, patience),
         }
     }
 
@@ -99,13 +116,12 @@ impl Ground {
     pub fn wait_until(&mut self, patience: Duration, left: &str) -> Waited {
         match self {
             Self::Troop(troop) => troop.wait_until(patience, left),
-            Self::Laptop(laptop, armed) => {
+            Self::Laptop(laptop) => {
                 for _ in 0..STARTS {
-                    let waited = laptop.wait_until(armed.as_deref(), patience, left);
+                    let waited = laptop.wait_until(patience, left);
                     if waited != Waited::Gone {
                         return waited;
                     }
-                    *armed = None;
                     laptop.go_on(None);
                 }
                 Waited::Gone
@@ -113,19 +129,67 @@ impl Ground {
         }
     }
 
-    /// Kills every process.
-    pub fn kill(&mut self) {
+    /// Waits until a query answers 0.
+    ///
+    /// # Panics
+    /// Where it doesn't in time: what is done next would be done to another night.
+    pub fn until(&mut self, what: &str, left: &str) {
+        let waited = self.wait_until(SOON, left);
+        assert_eq!(waited, Waited::Done, "waited in vain until {what}");
+    }
+
+    /// Waits until a process has died at its point, and puts another one in its place, armed where a point is named.
+    ///
+    /// # Panics
+    /// Where none dies in time.
+    pub fn replace(&mut self, wish: Option<&str>) {
         match self {
-            Self::Laptop(laptop, _) => laptop.kill(),
-            Self::Troop(troop) => troop.fleet.names().iter().for_each(|name| troop.kill(name)),
+            Self::Laptop(laptop) => laptop.replace(wish),
+            Self::Troop(troop) => troop.replace(wish),
         }
     }
 
-    /// Starts again what was killed.
-    pub fn go_on(&mut self) {
+    /// Kills every process; they stay away.
+    pub fn kill(&mut self) {
         match self {
-            Self::Laptop(laptop, _) => laptop.go_on(None),
-            Self::Troop(troop) => troop.tend(),
+            Self::Laptop(laptop) => laptop.kill(),
+            Self::Troop(troop) => troop.kill_all(),
+        }
+    }
+
+    /// Starts again what was killed, armed where a point is named.
+    pub fn go_on(&mut self, wish: Option<&str>) {
+        match self {
+            Self::Laptop(laptop) => laptop.go_on(wish),
+            Self::Troop(troop) => troop.go_on(wish),
+        }
+    }
+
+    /// Runs a command that ends at a crash point.
+    ///
+    /// # Panics
+    /// One that ends otherwise.
+    pub fn dies(&mut self, arguments: &[&str], wish: &str) {
+        let mut command = self.home().command(arguments);
+        command.env("OVERNIGHT_CRASH", wish).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().expect("the binary runs");
+        assert_eq!(status.signal(), Some(ABORT), "{arguments:?} ends at {wish}");
+        self.struck(wish);
+    }
+
+    /// Keeps that a process beside the night has ended at a crash point.
+    pub fn struck(&mut self, wish: &str) {
+        match self {
+            Self::Laptop(laptop) => laptop.struck(wish),
+            Self::Troop(troop) => troop.struck(wish),
+        }
+    }
+
+    /// Changes the database behind the program's back.
+    pub fn change(&self, sql: &str) {
+        match self {
+            Self::Laptop(laptop) => laptop.home.database().run(sql),
+            Self::Troop(troop) => troop.fleet.change(sql),
         }
     }
 
@@ -137,11 +201,11 @@ impl Ground {
     /// A command that takes part in the work, which goes on afterwards. One process at a time owns a folder, so
     /// nobody else may have it.
     pub fn run(&mut self, arguments: &[&str]) -> Ran {
-        if let Self::Laptop(laptop, _) = self {
+        if let Self::Laptop(laptop) = self {
             laptop.stop();
         }
         let ran = self.say(arguments);
-        self.go_on();
+        self.go_on(None);
         ran
     }
 
@@ -149,7 +213,7 @@ impl Ground {
     #[must_use]
     pub fn number(&self, sql: &str) -> i64 {
         match self {
-            Self::Laptop(laptop, _) => laptop.number(sql),
+            Self::Laptop(laptop) => laptop.number(sql),
             Self::Troop(troop) => troop.fleet.number(sql),
         }
     }
@@ -158,7 +222,7 @@ impl Ground {
     #[must_use]
     pub fn texts(&self, sql: &str) -> Vec<String> {
         match self {
-            Self::Laptop(laptop, _) => laptop.home.database().texts(sql),
+            Self::Laptop(laptop) => laptop.texts(sql),
             Self::Troop(troop) => troop.fleet.texts(sql),
         }
     }
@@ -167,7 +231,7 @@ impl Ground {
     #[must_use]
     pub fn finish(self) -> Outcome {
         match self {
-            Self::Laptop(laptop, _) => laptop.finish(),
+            Self::Laptop(laptop) => laptop.finish(),
             Self::Troop(troop) => troop.finish(),
         }
     }
@@ -176,7 +240,7 @@ impl Ground {
     #[must_use]
     pub fn judge(self) -> Outcome {
         match self {
-            Self::Laptop(laptop, _) => laptop.judge(),
+            Self::Laptop(laptop) => laptop.judge(),
             Self::Troop(troop) => troop.judge(),
         }
     }

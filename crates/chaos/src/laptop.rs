@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use liar::Liar;
-use testkit::Overnight;
+use testkit::{Database, Overnight};
 
 use crate::books::Books;
 use crate::evidence::{Drain, Evidence, Expected};
@@ -26,12 +25,22 @@ pub(crate) const UNPARKED: &str = "SELECT (SELECT count(*) FROM orders WHERE lan
        AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.job_id = j.id AND b.state = 'parked')) \
     + (SELECT count(*) FROM schedule_runs WHERE state = 'started') \
     + (SELECT count(*) FROM tasks WHERE status = 'pending')";
+/// Never 0: only the end of the process is waited for.
+const NEVER: &str = "SELECT 1";
 /// Longest a night may take when nobody disturbs it any more.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest until something has come about that a scenario waits for.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How often what is left is asked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// How a daemon ends that was asked to.
+pub(crate) const DAEMON: &[i32] = &[0];
+/// How a command ends that waits for its jobs: they have succeeded, failed, or failed in part.
+const COMMAND: &[i32] = &[0, 5, 6];
+/// The same where something may wait for a person, which is no success.
+const PARKED_COMMAND: &[i32] = &[0, 1, 5, 6];
 /// SIGABRT: what a crash point ends a process with.
-const ABORT: i32 = 6;
+pub(crate) const ABORT: i32 = 6;
 
 /// A laptop.
 #[derive(Debug)]
@@ -44,12 +53,22 @@ pub struct Laptop {
     pub expected: Expected,
     /// Processes that were killed, or killed themselves.
     pub kills: u32,
-    up: Option<Child>,
-    /// Whether what runs is a command, which ends by itself.
-    is_command: bool,
+    /// Whether its night is begun by the clock, and by nobody else.
+    pub(crate) by_clock: bool,
+    up: Option<Up>,
     hit: Vec<String>,
     earlier: Vec<Books>,
     drains: Vec<Drain>,
+}
+
+/// The process that runs.
+#[derive(Debug)]
+struct Up {
+    child: Child,
+    /// Whether it is a command, which ends by itself.
+    is_command: bool,
+    /// What it was armed with.
+    wish: Option<String>,
 }
 
 /// How waiting ended.
@@ -73,13 +92,13 @@ impl Laptop {
         site.evening_into(&home.data_dir());
         let expected = Expected { tasks: AGENTS.len() * TASKS, ..Expected::default() };
         let (hit, earlier, drains) = (Vec::new(), Vec::new(), Vec::new());
-        Self { home, liar, expected, kills: 0, up: None, is_command: false, hit, earlier, drains }
+        Self { home, liar, expected, kills: 0, by_clock: false, up: None, hit, earlier, drains }
     }
 
     /// Begins the night as a command that runs beside what is done next.
     pub fn start_schedule_run(&mut self, crash: Option<&str>) {
         let child = self.start(&["schedule", "run", "--json"], crash, Stdio::null());
-        (self.up, self.is_command) = (Some(child), true);
+        self.keep(Up { child, is_command: true, wish: crash.map(str::to_owned) });
     }
 
     /// Starts the daemon, and waits until it is up or gone.
@@ -88,17 +107,13 @@ impl Laptop {
         let mut line = String::new();
         let out = child.stdout.take().expect("its output is piped");
         BufReader::new(out).read_line(&mut line).expect("a line, or its end");
-        (self.up, self.is_command) = (Some(child), false);
+        self.keep(Up { child, is_command: false, wish: crash.map(str::to_owned) });
     }
 
-    /// Runs a command that ends at a crash point.
-    ///
-    /// # Panics
-    /// One that ends otherwise.
-    pub fn dies(&mut self, arguments: &[&str], wish: &str) {
-        let status = self.start(arguments, Some(wish), Stdio::null()).wait().expect("a child of ours");
-        assert_eq!(status.signal(), Some(ABORT), "{arguments:?} ends at {wish}");
-        self.struck(wish);
+    /// The same, and doesn't wait until it is up: it may be asked to stop before.
+    pub fn up_unwatched(&mut self, crash: Option<&str>) {
+        let child = self.start(&["up", "--json"], crash, Stdio::null());
+        self.keep(Up { child, is_command: false, wish: crash.map(str::to_owned) });
     }
 
     /// Keeps that a process beside the night has ended at a crash point.
@@ -109,19 +124,18 @@ impl Laptop {
     }
 
     /// Waits until nothing is left to do, or the process is gone.
-    pub fn wait(&mut self, crash: Option<&str>) -> Waited {
-        self.wait_until(crash, PATIENCE, LEFT)
+    pub fn wait(&mut self) -> Waited {
+        self.wait_until(PATIENCE, LEFT)
     }
 
     /// Waits until a query answers 0, or the process is gone.
-    pub fn wait_until(&mut self, crash: Option<&str>, patience: Duration, left: &str) -> Waited {
-        let (database, deadline) = (self.home.database(), Instant::now() + patience);
+    pub fn wait_until(&mut self, patience: Duration, left: &str) -> Waited {
+        let (database, deadline) = (self.database(), Instant::now() + patience);
         loop {
-            if let Some(child) = &mut self.up
-                && let Some(status) = child.try_wait().expect("a child of ours")
+            if let Some(up) = &mut self.up
+                && let Some(status) = up.child.try_wait().expect("a child of ours")
             {
-                self.up = None;
-                self.note(status, crash);
+                self.note(status);
                 return if database.number(left) == 0 { Waited::Done } else { Waited::Gone };
             }
             if database.number(left) == 0 {
@@ -134,66 +148,63 @@ impl Laptop {
         }
     }
 
-    /// Waits for so long at most, until nothing is left to do or the process is gone.
-    pub fn wait_for(&mut self, crash: Option<&str>, patience: Duration) -> Waited {
-        self.wait_until(crash, patience, LEFT)
+    /// Waits until a query answers 0.
+    ///
+    /// # Panics
+    /// Where it doesn't in time: what is done next would be done to another night.
+    pub fn until(&mut self, what: &str, left: &str) {
+        let waited = self.wait_until(SOON, left);
+        assert_eq!(waited, Waited::Done, "waited in vain until {what}");
     }
 
-    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
-    pub fn wait_for_pass(&mut self, log: &Path, point: &str, patience: Duration) -> bool {
-        let (line, deadline) = (format!("{point}:1"), Instant::now() + patience);
-        let database = self.home.database();
-        while Instant::now() < deadline {
-            let passed = std::fs::read_to_string(log).unwrap_or_default();
-            if passed.lines().any(|passed| passed == line) {
-                return true;
-            }
-            if database.number(LEFT) == 0 {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
+    /// Waits until the process has died at its point, and puts another one in its place.
+    ///
+    /// # Panics
+    /// Where it doesn't in time.
+    pub fn replace(&mut self, wish: Option<&str>) {
+        let hits = self.hit.len();
+        let _ = self.wait_until(SOON, NEVER);
+        assert!(self.hit.len() > hits, "waited in vain until the process dies at its point");
+        self.go_on(wish);
     }
 
     /// Pulls the plug.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.up.take() {
-            // It may have crashed a moment ago.
-            let _ = child.kill();
-            child.wait().expect("a child of ours");
-            self.kills += 1;
-            self.look();
-        }
-    }
-
-    /// Sends a signal, by its name.
-    pub fn signal(&self, name: &str) {
-        if let Some(child) = &self.up {
-            send(child.id(), name);
+        if let Some(up) = &mut self.up {
+            // It may have ended a moment ago, by itself or at a crash point.
+            let _ = up.child.kill();
+            let status = up.child.wait().expect("a child of ours");
+            self.note(status);
         }
     }
 
     /// Asks the daemon to stop, and keeps how it did. A command is to end by itself, with all that it waits for.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.up.take() else { return };
+        let Some(Up { child, is_command, .. }) = &mut self.up else { return };
         let (asked_at, asked) = (now_ms(), Instant::now());
-        if !self.is_command {
+        if !*is_command {
             send(child.id(), "TERM");
         }
         let deadline = asked + self.expected.grace + Duration::from_secs(4);
-        let code = loop {
+        let status = loop {
             if let Some(status) = child.try_wait().expect("a child of ours") {
-                break status.code();
+                break status;
             }
             if Instant::now() > deadline {
                 child.kill().expect("it is there");
-                child.wait().expect("a child of ours");
-                break None;
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        self.drains.push(Drain { asked_at, took: asked.elapsed(), code, alone: true });
+        let in_order = match (*is_command, self.expected.parked.is_empty()) {
+            (false, _) => DAEMON,
+            (true, true) => COMMAND,
+            (true, false) => PARKED_COMMAND,
+        };
+        // One that came by its crash point meanwhile has not heard.
+        if !self.note(status) {
+            let (took, code) = (asked.elapsed(), status.code());
+            self.drains.push(Drain { asked_at, took, code, in_order, alone: true });
+        }
         self.look();
     }
 
@@ -214,12 +225,12 @@ impl Laptop {
         }
         command.env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log.expect("a log")).spawn().expect("bash runs");
-        (self.up, self.is_command) = (Some(child), true);
+        self.keep(Up { child, is_command: true, wish: None });
     }
 
     /// Begins the night where it has not begun; else a daemon goes on with it.
     pub fn go_on(&mut self, crash: Option<&str>) {
-        if self.number("SELECT count(*) FROM schedule_runs") == 0 {
+        if !self.by_clock && self.number("SELECT count(*) FROM schedule_runs") == 0 {
             self.start_schedule_run(crash);
         } else {
             self.up(crash);
@@ -242,29 +253,46 @@ impl Laptop {
     /// The number that a query answers.
     #[must_use]
     pub fn number(&self, sql: &str) -> i64 {
-        self.home.database().number(sql)
+        self.database().number(sql)
+    }
+
+    /// The first column of every row, as text.
+    #[must_use]
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        self.database().texts(sql)
+    }
+
+    /// The database, only to be read: who may write would clear away what a kill has left behind, and what the next start
+    /// is to find.
+    fn database(&self) -> Database {
+        Database::at(&self.url())
     }
 
     /// Lets the daemon finish what is left, stops it, and asks the oracle.
     #[must_use]
     pub fn finish(mut self) -> Outcome {
+        self.end();
+        self.judge()
+    }
+
+    /// Lets the daemon finish what is left.
+    fn end(&mut self) {
         for _ in 0..3 {
             if self.up.is_none() && self.number(LEFT) > 0 {
                 self.go_on(None);
             }
-            if self.wait(None) != Waited::Gone {
+            if self.wait() != Waited::Gone {
                 break;
             }
         }
-        self.judge()
     }
 
-    /// Waits for the end, asks for something that lies in the folder, and asks the oracle.
+    /// Lets what is left be finished, asks for something that only it knows, and asks the oracle.
     #[must_use]
-    pub fn wait_and_judge<T>(mut self, ask: impl FnOnce() -> T) -> (T, Outcome) {
-        let _ = self.wait(None);
+    pub fn finish_and<T>(mut self, ask: impl FnOnce(&Self) -> T) -> (T, Outcome) {
+        self.end();
         self.stop();
-        (ask(), self.finish())
+        (ask(&self), self.judge())
     }
 
     /// Stops what runs, and asks the oracle.
@@ -303,20 +331,28 @@ impl Laptop {
         command.stdout(out).stderr(log.expect("a log")).spawn().expect("the binary runs")
     }
 
-    fn note(&mut self, status: ExitStatus, crash: Option<&str>) {
+    /// Keeps the process that runs now. How the one before it has ended must have been seen.
+    fn keep(&mut self, up: Up) {
+        assert!(self.up.is_none(), "one process at a time");
+        self.up = Some(up);
+    }
+
+    /// Keeps how the process has ended; whether that was at its crash point.
+    fn note(&mut self, status: ExitStatus) -> bool {
+        let wish = self.up.take().and_then(|up| up.wish).filter(|_| status.signal() == Some(ABORT));
         if status.signal().is_some() {
             self.kills += 1;
             self.look();
         }
-        if status.signal() == Some(ABORT) {
-            self.hit.extend(crash.map(str::to_owned));
-        }
+        let died = wish.is_some();
+        self.hit.extend(wish);
+        died
     }
 }
 
 impl Drop for Laptop {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.up {
+        if let Some(Up { child, .. }) = &mut self.up {
             // It may have ended by itself, which is what the scenario is about.
             let _ = child.kill();
             let _ = child.wait();

@@ -1,11 +1,15 @@
 //! A scenario: what is done to a night, and what came of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use liar::{Entry, Op};
+use sha2::{Digest as _, Sha256};
+
 use crate::evidence::{Evidence, Finding};
+use crate::ground::Pair;
 use crate::oracle;
 use crate::site::Site;
 
@@ -23,12 +27,14 @@ pub struct Scenario {
 pub struct Outcome {
     /// Processes that were killed, or killed themselves.
     pub kills: u32,
-    /// Requests that the provider has seen.
-    pub requests: usize,
+    /// Requests that the provider has seen, of each kind.
+    pub requests: BTreeMap<Op, usize>,
     /// Events that came more than once, and could be told apart by their ids.
     pub duplicates: usize,
     /// Crash points at which a process ended.
     pub hit: Vec<String>,
+    /// Whether nothing has come of what was to be done to this night, which is rightful, and shows nothing.
+    pub missed: bool,
     /// What broke.
     pub findings: Vec<Finding>,
     /// How long it took.
@@ -46,6 +52,19 @@ impl Scenario {
         run: impl Fn(&Site) -> Outcome + Send + Sync + 'static,
     ) -> Self {
         Self { group, name: name.into(), run: Box::new(run) }
+    }
+
+    /// The pair of backends that it runs on.
+    #[must_use]
+    pub fn pair(&self) -> Pair {
+        if self.group.ends_with("sqlite") { Pair::Sqlite } else { Pair::Fleet }
+    }
+
+    /// Its part of so many, which follows from its name: whatever else comes and goes, it stays there.
+    #[must_use]
+    pub fn part(&self, of: u64) -> u64 {
+        let hash = Sha256::digest(format!("{}: {}", self.group, self.name));
+        hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) % of
     }
 
     /// Runs it. One that can't go on has a finding.
@@ -96,12 +115,75 @@ impl Outcome {
     #[must_use]
     pub fn of(evidence: &Evidence, kills: u32, hit: Vec<String>, log: impl FnOnce() -> String) -> Self {
         let findings = oracle::check(evidence);
-        let requests =
-            evidence.ledger.iter().filter(|entry| matches!(entry, liar::Entry::Request { .. })).count();
+        let mut requests = BTreeMap::new();
+        for entry in &evidence.ledger {
+            if let Entry::Request { op, .. } = entry {
+                *requests.entry(*op).or_default() += 1;
+            }
+        }
         let heard = evidence.heard.iter().flatten();
         let distinct: std::collections::BTreeSet<_> = heard.clone().map(|event| &event.id).collect();
         let duplicates = heard.count() - distinct.len();
         let log = if findings.is_empty() { String::new() } else { log() };
-        Self { kills, requests, duplicates, hit, findings, took: Duration::ZERO, log }
+        let (took, missed) = (Duration::ZERO, false);
+        Self { kills, requests, duplicates, hit, missed, findings, took, log }
+    }
+
+    /// Demands what the scenario is named for: a night that nobody disturbed has shown nothing.
+    #[must_use]
+    pub fn demand(mut self, came: bool, what: impl std::fmt::Display) -> Self {
+        if !came {
+            self.findings.push(Finding::new("I0", format!("nobody came by {what}")));
+        }
+        self
+    }
+
+    /// Says whether it came, where it doesn't come in every night.
+    #[must_use]
+    pub fn hope(self, came: bool) -> Self {
+        Self { missed: !came, ..self }
+    }
+
+    /// A night comes by its points for the first time every time; again, it may not.
+    #[must_use]
+    pub fn came_by(self, came: bool, wish: &str) -> Self {
+        if wish.ends_with(":1") { self.demand(came, wish) } else { self.hope(came) }
+    }
+
+    /// The same, where a process was to end there.
+    #[must_use]
+    pub fn died_at(self, wish: &str) -> Self {
+        let died = self.hit.iter().any(|hit| hit.ends_with(wish));
+        self.came_by(died, wish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_spread_over_all_parts_by_their_names() {
+        let of = |name: String| Scenario::new("lie, sqlite", name, |_| Outcome::default());
+        let parts: Vec<_> = (0..400).map(|number| of(format!("lie {number}")).part(4)).collect();
+        for part in 0..4 {
+            let share = parts.iter().filter(|of| **of == part).count();
+            assert!((70..130).contains(&share), "part {part} has {share} of 400");
+        }
+        assert_eq!(of("lie 7".to_owned()).part(4), parts[7], "its place in the list is of no matter");
+    }
+
+    #[test]
+    fn a_first_pass_is_demanded_and_a_later_one_is_only_told_of() {
+        let died = Outcome {
+            hit: vec!["store.plan.before:1:error,store.plan.after:1".to_owned()],
+            ..Outcome::default()
+        };
+        let fine = died.clone().died_at("store.plan.after:1");
+        assert!(fine.findings.is_empty() && !fine.missed);
+        let first = died.clone().died_at("store.plan.before:1");
+        assert_eq!(first.findings, [Finding::new("I0", "nobody came by store.plan.before:1")]);
+        let later = died.died_at("store.plan.after:2");
+        assert!(later.findings.is_empty() && later.missed);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use liar::Liar;
@@ -11,7 +11,7 @@ use testkit::{Fleet, Postgres};
 
 use crate::books::Books;
 use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
-use crate::laptop::{LEFT, Waited, now_ms};
+use crate::laptop::{ABORT, DAEMON, LEFT, SOON, Waited, now_ms};
 use crate::scenario::Outcome;
 use crate::site::{AGENTS, Site, TASKS, write_records};
 
@@ -24,6 +24,8 @@ const PUBLISHED: Duration = Duration::from_secs(75);
 const LOOK: Duration = Duration::from_millis(100);
 /// The roles of a troop.
 pub const ROLES: [&str; 3] = ["scheduler", "submitter", "poller"];
+/// The role that uploads and creates.
+const SUBMITTER: &str = "submitter";
 
 /// A troop.
 pub struct Troop {
@@ -90,17 +92,21 @@ impl Troop {
 
     /// Starts a process; where it crashes by what it was given, that is a hit.
     pub fn start(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
-        self.roles.insert(name.to_owned(), role.to_owned());
-        if let Some((_, wish)) = environment.iter().find(|(key, _)| *key == "OVERNIGHT_CRASH") {
-            self.armed.insert(name.to_owned(), (*wish).to_owned());
-        }
+        self.enlist(name, role, environment);
         self.fleet.start_armed(name, role, environment);
     }
 
     /// The same, where the process may stop before it is up.
     pub fn start_unwatched(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
-        self.roles.insert(name.to_owned(), role.to_owned());
+        self.enlist(name, role, environment);
         self.fleet.start_unwatched(name, role, environment);
+    }
+
+    fn enlist(&mut self, name: &str, role: &str, environment: &[(&str, &str)]) {
+        self.roles.insert(name.to_owned(), role.to_owned());
+        if let Some((_, wish)) = environment.iter().find(|(key, _)| *key == "OVERNIGHT_CRASH") {
+            self.armed.insert(name.to_owned(), (*wish).to_owned());
+        }
     }
 
     /// Wishes for the night's work, now.
@@ -116,17 +122,65 @@ impl Troop {
 
     /// Starts again what is gone.
     pub fn tend(&mut self) {
+        self.tend_with(None);
+    }
+
+    fn tend_with(&mut self, wish: Option<&str>) {
         for (name, status) in self.fleet.reap() {
-            if status.signal().is_some() {
-                self.kills += 1;
-                self.look();
-            }
-            if let Some(wish) = self.armed.remove(&name).filter(|_| status.signal() == Some(6)) {
-                self.hit.push(wish);
-            }
-            let role = self.roles.get(&name).cloned().unwrap_or_default();
-            self.fleet.start_armed(&name, &role, &[]);
+            self.note(&name, status);
         }
+        self.go_on(wish);
+    }
+
+    /// Starts again what was killed, armed where a point is named.
+    pub fn go_on(&mut self, wish: Option<&str>) {
+        let armed = wish.map(|wish| ("OVERNIGHT_CRASH", wish));
+        for (name, role) in self.roles.clone() {
+            if self.fleet.pid(&name).is_none() {
+                self.start(&name, &role, armed.as_slice());
+            }
+        }
+    }
+
+    /// Waits until a process has died at its point, and puts another one in its place, armed where a point is named.
+    ///
+    /// # Panics
+    /// Where none dies in time.
+    pub fn replace(&mut self, wish: Option<&str>) {
+        let (hits, deadline) = (self.hit.len(), Instant::now() + SOON);
+        while self.hit.len() == hits {
+            assert!(Instant::now() < deadline, "waited in vain until a process dies at its point");
+            self.tend_with(wish);
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Kills every process; they stay away.
+    pub fn kill_all(&mut self) {
+        for name in self.fleet.names() {
+            self.fleet.kill(&name);
+            self.kills += 1;
+        }
+        self.look();
+    }
+
+    /// Keeps that a process beside the night has ended at a crash point.
+    pub fn struck(&mut self, wish: &str) {
+        self.kills += 1;
+        self.hit.push(wish.to_owned());
+        self.look();
+    }
+
+    /// Keeps how a process has ended; whether that was at its crash point.
+    fn note(&mut self, name: &str, status: ExitStatus) -> bool {
+        if status.signal().is_some() {
+            self.kills += 1;
+            self.look();
+        }
+        let wish = self.armed.remove(name).filter(|_| status.signal() == Some(ABORT));
+        let died = wish.is_some();
+        self.hit.extend(wish);
+        died
     }
 
     /// Kills a process; it is started again when somebody looks.
@@ -149,7 +203,6 @@ impl Troop {
     /// Waits until a query answers 0, and starts again what goes.
     pub fn wait_until(&mut self, patience: Duration, left: &str) -> Waited {
         let deadline = Instant::now() + patience;
-        // The wish must have become a run, or nothing is left because nothing has begun.
         loop {
             self.tend();
             if self.fleet.number(left) == 0 {
@@ -162,20 +215,13 @@ impl Troop {
         }
     }
 
-    /// Waits until a crash point was passed for the first time by whoever writes its passes to `log`.
-    pub fn wait_for_pass(&mut self, log: &std::path::Path, point: &str, patience: Duration) -> bool {
-        let (line, deadline) = (format!("{point}:1"), Instant::now() + patience);
-        while Instant::now() < deadline {
-            let passed = std::fs::read_to_string(log).unwrap_or_default();
-            if passed.lines().any(|passed| passed == line) {
-                return true;
-            }
-            if self.fleet.number(LEFT) == 0 {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
+    /// Waits until a query answers 0, and starts again what goes.
+    ///
+    /// # Panics
+    /// Where it doesn't in time: what is done next would be done to another night.
+    pub fn until(&mut self, what: &str, left: &str) {
+        let waited = self.wait_until(SOON, left);
+        assert_eq!(waited, Waited::Done, "waited in vain until {what}");
     }
 
     /// Asks a process to stop, and keeps how it did.
@@ -184,9 +230,14 @@ impl Troop {
             return;
         }
         let (asked_at, asked) = (now_ms(), Instant::now());
-        self.roles.remove(name);
-        let code = self.fleet.stop(name);
-        self.drains.push(Drain { asked_at, took: asked.elapsed(), code, alone: false });
+        let role = self.roles.remove(name);
+        let alone = role.as_deref() == Some(SUBMITTER) && !self.roles.values().any(|role| role == SUBMITTER);
+        let status = self.fleet.stop_and_see(name);
+        // One that came by its crash point meanwhile has not heard.
+        if !self.note(name, status) {
+            let (took, code) = (asked.elapsed(), status.code());
+            self.drains.push(Drain { asked_at, took, code, in_order: DAEMON, alone });
+        }
     }
 
     /// Keeps what the database says now.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
@@ -118,10 +118,18 @@ impl Fleet {
     /// # Panics
     /// Where there is none of this name.
     pub fn stop(&mut self, name: &str) -> Option<i32> {
+        self.stop_and_see(name).code()
+    }
+
+    /// The same, where it may end by a signal all the same, and it matters by which.
+    ///
+    /// # Panics
+    /// Where there is none of this name.
+    pub fn stop_and_see(&mut self, name: &str) -> ExitStatus {
         let mut process = self.processes.remove(name).expect("a process of this name");
         let pid = process.id().to_string();
         std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        process.wait().expect("it ends").code()
+        process.wait().expect("it ends")
     }
 
     /// Waits for a process that ends by itself, and answers how it ended.

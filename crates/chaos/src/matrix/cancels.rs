@@ -1,10 +1,13 @@
 //! A cancel races with the work: while a step of submitting or collecting takes long, all jobs are called off. Whoever
 //! writes second has lost the race, and decides again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::passes::Night;
+use liar::Settings;
+
+use super::passes::{Night, comes_by, write_down, write_no_more};
 use crate::ground::{Ground, Pair};
+use crate::laptop::SOON;
 use crate::scenario::{Outcome, Scenario};
 
 /// Steps in hand when the cancel comes.
@@ -28,10 +31,10 @@ const POINTS: [&str; 18] = [
     "store.collect.after",
     "store.settle.before",
 ];
-/// How long the step takes.
-const STEP_MS: u64 = 2_000;
-/// Longest until it is taken.
-const SOON: Duration = Duration::from_secs(30);
+/// How long the step takes: commands must have time to come.
+const STEP_MS: u64 = 4_000;
+/// A job is called off.
+const CALLED_OFF: &str = "store.cancel.after:1";
 
 /// All of them, on a pair of backends.
 #[must_use]
@@ -53,18 +56,24 @@ fn race(mut ground: Ground, point: &str) -> Outcome {
     // step, so that it is not in doubt for that.
     ground.expected().certain = true;
     ground.home().set("SUBMIT_TIMEOUT_MS", "20000");
-    let log = ground.home().folder().join("passed");
-    ground.home().set("OVERNIGHT_CRASH_LOG", log.to_str().expect("a path of text"));
+    if point.starts_with("provider.look") {
+        // What no list shows is looked at by itself.
+        ground.liar().set(&Settings { lag_ms: 600_000, ..Settings::default() });
+    }
+    let work = write_down(ground.home(), "work");
     ground.begin(Night::ByHand, Some(&format!("{point}:1:sleep:{STEP_MS}")));
-    let _ = ground.wait_for_pass(&log, point, SOON);
-    ground.home().unset("OVERNIGHT_CRASH_LOG");
+    let is_at_it = comes_by(&work, &format!("{point}:1"), SOON);
+    let until = Instant::now() + Duration::from_millis(STEP_MS);
+    let calls = write_down(ground.home(), "calls");
     let jobs = ground.texts("SELECT CAST(id AS TEXT) FROM batch_jobs ORDER BY id");
     let cancels: Vec<_> = jobs.iter().map(|job| ground.home().spawn(&["batch", "cancel", job])).collect();
+    let met = is_at_it && comes_by(&calls, CALLED_OFF, until.saturating_duration_since(Instant::now()));
+    write_no_more(ground.home());
     let _ = ground.wait();
     for mut cancel in cancels {
         // It waits for its job, which has ended.
         let _ = cancel.kill();
         let _ = cancel.wait();
     }
-    ground.finish()
+    ground.finish().demand(met, format!("{point} while it was called off"))
 }

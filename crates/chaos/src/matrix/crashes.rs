@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::passes::{Night, Passes};
+use super::passes::{Night, Passes, comes_by, write_down, write_no_more};
 use crate::laptop::{Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -26,8 +26,8 @@ pub fn laptop(passes: &Passes) -> Vec<Scenario> {
                 continue;
             }
             if wish.starts_with("store.") || wish.starts_with("spool.") {
-                let fails = format!("{wish}:error");
-                all.push(Scenario::new("failure at a crash point, sqlite", fails.clone(), move |site| {
+                let (name, fails) = (format!("{wish}:error"), wish.clone());
+                all.push(Scenario::new("failure at a crash point, sqlite", name, move |site| {
                     fail(site, night, &fails)
                 }));
             }
@@ -56,9 +56,9 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
                 for other in ROLES.iter().filter(|other| **other != role) {
                     troop.start(other, other, &[]);
                 }
-                troop.start(role, role, &[("OVERNIGHT_CRASH", &wish)]);
+                troop.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish)]);
                 troop.strike();
-                troop.finish()
+                troop.finish().died_at(&wish)
             }));
         }
     }
@@ -78,12 +78,12 @@ pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {
     laptop.expected.spare_looks = usize::try_from(in_a_row).unwrap_or_default() + 1;
     night.begin(&mut laptop, Some(wish));
     for _ in 0..in_a_row {
-        if laptop.wait(Some(wish)) != Waited::Gone {
+        if laptop.wait() != Waited::Gone {
             break;
         }
         laptop.go_on(Some(wish));
     }
-    laptop.finish()
+    laptop.finish().died_at(wish)
 }
 
 /// A write fails, or has happened and says that it failed.
@@ -91,9 +91,12 @@ pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {
 pub fn fail(site: &Site, night: Night, wish: &str) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 2;
-    night.begin(&mut laptop, Some(wish));
-    let _ = laptop.wait(None);
-    laptop.finish()
+    night.evening(&mut laptop);
+    let log = write_down(&mut laptop.home, "night");
+    night.strike(&mut laptop, Some(&format!("{wish}:error")));
+    write_no_more(&mut laptop.home);
+    let (came, outcome) = laptop.finish_and(|_| comes_by(&log, wish, Duration::ZERO));
+    outcome.came_by(came, wish)
 }
 
 /// Kills the process at random times of the night.
@@ -108,7 +111,9 @@ pub fn anywhen(site: &Site, seed: u64) -> Outcome {
         laptop.kill();
         laptop.go_on(None);
     }
-    laptop.finish()
+    let outcome = laptop.finish();
+    let came = outcome.kills > 0;
+    outcome.demand(came, "a kill")
 }
 
 /// Kills any process of a troop at random times of the night.
@@ -126,7 +131,9 @@ pub fn any_of(site: &Site, seed: u64) -> Outcome {
         std::thread::sleep(Duration::from_millis(20));
         troop.tend();
     }
-    troop.finish()
+    let outcome = troop.finish();
+    let came = outcome.kills > 0;
+    outcome.demand(came, "a kill")
 }
 
 /// Numbers that follow from a seed: splitmix64.

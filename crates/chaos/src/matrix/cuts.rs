@@ -66,23 +66,27 @@ fn begin(troop: &mut Troop) {
 
 fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
     begin(&mut troop);
+    let mut in_use = true;
     for _ in 0..CUTS {
         std::thread::sleep(BETWEEN);
         troop.tend();
+        in_use &= cable.open() > 0;
         cable.cut();
     }
-    troop.finish()
+    troop.finish().demand(in_use, "the line at each cut")
 }
 
 fn silence(mut troop: Troop, cable: &Cable) -> Outcome {
     begin(&mut troop);
+    let mut in_use = true;
     for _ in 0..SILENCES {
         std::thread::sleep(BETWEEN);
+        in_use &= cable.open() > 0;
         cable.unplug();
         std::thread::sleep(BETWEEN_SILENCES);
         troop.tend();
     }
-    troop.finish()
+    troop.finish().demand(in_use, "the line before each silence")
 }
 
 /// Whoever writes waits for a lock when the line falls silent, and never hears that it was let go.
@@ -95,5 +99,6 @@ fn silence_in_midst(mut troop: Troop, cable: &Cable) -> Outcome {
         });
         troop.fleet.lock_table("orders", LOCKED);
     });
-    troop.finish()
+    let in_use = cable.open() > 0;
+    troop.finish().demand(in_use, "the line")
 }

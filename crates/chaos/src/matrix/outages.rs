@@ -6,7 +6,7 @@ use std::time::Duration;
 use liar::{Act, Entry, Fate, Op, Reply, Rule, Settings};
 use testkit::{Broker, Server};
 
-use crate::laptop::{Laptop, Waited};
+use crate::laptop::{LEFT, Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::{Site, TASKS, copy, write_records};
 use crate::troop::{ROLES, Troop};
@@ -16,6 +16,8 @@ const TROOP: &str = "outage, postgres and rabbitmq";
 /// Batches that the provider keeps until it is told otherwise.
 const HELD: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
+/// Requests of each kind that a provider does not hear while it is away.
+const AWAY: u32 = 12;
 /// What the program says of a write that doesn't fit any more, from SQLite and from the system.
 const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too large"];
 
@@ -85,16 +87,12 @@ pub(super) fn restored(mut laptop: Laptop, settings: &Settings) -> Laptop {
     // Two batches are submitted at a time.
     let slow = "provider.upload.before:1:sleep:30000,provider.upload.before:2:sleep:30000";
     laptop.start_schedule_run(Some(slow));
-    let _ = laptop.wait_until(
-        None,
-        Duration::from_secs(25),
-        "SELECT 6 - count(*) FROM batches WHERE state = 'planned'",
-    );
+    laptop.until("all is planned", "SELECT 6 - count(*) FROM batches WHERE state = 'planned'");
     laptop.kill();
     let backup = laptop.home.folder().join("backup");
     copy(&laptop.home.data_dir(), &backup);
     laptop.up(None);
-    let _ = laptop.wait_until(None, Duration::from_secs(30), HELD);
+    laptop.until("all batches are out", HELD);
     laptop.kill();
     laptop.forget_looks();
     std::fs::remove_dir_all(laptop.home.data_dir()).expect("the folder goes");
@@ -109,7 +107,7 @@ fn copied(site: &Site) -> Outcome {
     laptop.expected.spare_looks = 60;
     laptop.liar.set(&held());
     laptop.start_schedule_run(None);
-    let _ = laptop.wait_until(None, Duration::from_secs(30), HELD);
+    laptop.until("all batches are out", HELD);
     laptop.kill();
     let copied = site.overnight(&laptop.liar.base_url());
     copy(&laptop.home.data_dir(), &copied.data_dir());
@@ -117,7 +115,7 @@ fn copied(site: &Site) -> Outcome {
     laptop.up(None);
     let mut beside = copied.spawn(&["up"]);
     laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
-    let _ = laptop.wait(None);
+    let _ = laptop.wait();
     let answered = "SELECT count(*) FROM batch_job_tasks WHERE status = 'succeeded'";
     testkit::until("the copy has every answer", || {
         copied.database().number(answered) == laptop.number(answered)
@@ -135,8 +133,7 @@ fn turns_up(site: &Site) -> Outcome {
     laptop.home.set("SUBMIT_UNKNOWN", "park");
     laptop.liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
     laptop.start_schedule_run(None);
-    let parked = "SELECT 1 - count(*) FROM batches WHERE state = 'parked'";
-    let _ = laptop.wait_until(None, Duration::from_secs(30), parked);
+    laptop.until("a create is parked", "SELECT 1 - count(*) FROM batches WHERE state = 'parked'");
     laptop.kill();
     laptop.liar.release();
     laptop.liar.forget_rules();
@@ -144,7 +141,6 @@ fn turns_up(site: &Site) -> Outcome {
     let _ = laptop.home.run(&["load", &records, "--backlog", "planner"]).exits(0);
     laptop.expected.tasks += TASKS;
     laptop.start_schedule_run(None);
-    let _ = laptop.wait(None);
     laptop.finish()
 }
 
@@ -154,7 +150,7 @@ fn after_its_fence(site: &Site) -> Outcome {
     laptop.expected.spare_looks = 4;
     laptop.liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
     laptop.start_schedule_run(None);
-    let _ = laptop.wait(None);
+    laptop.until("the night is over", LEFT);
     laptop.liar.release();
     let ended = || laptop.liar.ledger().iter().filter(|entry| matches!(entry, Entry::Ended { .. })).count();
     testkit::until("the seventh batch has ended", || ended() == 7);
@@ -166,10 +162,10 @@ fn no_shared_memory(site: &Site) -> Outcome {
     laptop.expected.spare_looks = 4;
     for point in ["store.plan.after:2", "store.create.after:2", "store.settle_lines.after:2"] {
         laptop.go_on(Some(point));
-        if laptop.wait(Some(point)) == Waited::Gone {
-            // It is rebuilt from the log of writes, which stays.
-            let _ = std::fs::remove_file(laptop.home.data_dir().join("overnight.db-shm"));
-        }
+        assert_eq!(laptop.wait(), Waited::Gone, "the process ends at {point}");
+        // It is rebuilt from the log of writes, which stays.
+        std::fs::remove_file(laptop.home.data_dir().join("overnight.db-shm"))
+            .expect("a kill leaves it behind");
     }
     laptop.finish()
 }
@@ -178,11 +174,24 @@ fn provider_away(site: &Site) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 8;
     for op in [Op::Upload, Op::Create, Op::GetBatch, Op::ListBatches, Op::Content] {
-        laptop.liar.tell(Rule::of(op).from(2).times(12).act(Act::Never).reply(Reply::Drop));
+        laptop.liar.tell(Rule::of(op).from(2).times(AWAY).act(Act::Never).reply(Reply::Drop));
     }
     laptop.start_schedule_run(None);
-    let _ = laptop.wait(None);
-    laptop.finish()
+    // Whoever starts while it is away ends at once, and somebody starts another one.
+    for _ in 0..AWAY {
+        if laptop.wait() != Waited::Gone {
+            break;
+        }
+        laptop.go_on(None);
+    }
+    let (away, outcome) = laptop.finish_and(|laptop| {
+        let ledger = laptop.liar.ledger();
+        let was_away = |of: Op| {
+            ledger.iter().any(|entry| matches!(entry, Entry::Request { op, status: 0, .. } if *op == of))
+        };
+        [Op::Upload, Op::Create, Op::Content].into_iter().all(was_away)
+    });
+    outcome.demand(away, "a provider that is away")
 }
 
 /// No file grows any more, until somebody makes room.
@@ -190,7 +199,7 @@ fn full_disk(site: &Site, blocks: u32) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 8;
     laptop.start_limited(blocks);
-    let _ = laptop.wait_for(None, Duration::from_secs(5));
+    let _ = laptop.wait_until(Duration::from_secs(5), LEFT);
     laptop.kill();
     let log = laptop.log();
     assert!(FULL.iter().any(|word| log.contains(word)), "nobody came to the limit");
@@ -306,20 +315,18 @@ fn poison(site: &Site) -> Outcome {
     }
     troop.expected.poison = poison.to_vec();
     troop.strike();
-    let _ = troop.wait();
     troop.finish()
 }
 
 /// Waits until work is under way.
+///
+/// # Panics
+/// Where it doesn't come to that, or all is done by then: what is done next would be done to another night.
 pub(super) fn until_some_are_open(troop: &mut Troop) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(40);
-    while troop
-        .fleet
-        .number("SELECT count(*) FROM batches WHERE state IN ('open', 'collecting', 'collected')")
-        < 2
-        && std::time::Instant::now() < deadline
-    {
-        troop.tend();
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    troop.until(
+        "some batches are out",
+        "SELECT CASE WHEN count(*) < 2 THEN 1::bigint ELSE 0 END FROM batches \
+        WHERE state IN ('open', 'collecting', 'collected')",
+    );
+    assert_ne!(troop.fleet.number(LEFT), 0, "something is left to do");
 }

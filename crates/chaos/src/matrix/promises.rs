@@ -1,13 +1,10 @@
 //! The promises: one list of scenarios, which runs unchanged on both pairs of backends. It is the quick part of what is
 //! done to a fleet, for `make test`.
 
-use std::time::Duration;
-
 use liar::{Fate, LineFault, Op, Rule, Settings};
 
 use super::lies;
 use super::passes::Night;
-use crate::evidence::Finding;
 use crate::ground::{Ground, Pair};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::{AGENTS, TASKS};
@@ -51,8 +48,6 @@ const LIES: [&str; 16] = [
     "a line failed, and goes out again",
     "a line is there twice",
 ];
-/// Longest until all batches are at the provider.
-const OUT_WITHIN: Duration = Duration::from_secs(60);
 /// Batches that the provider keeps until it is told otherwise.
 const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
@@ -99,11 +94,7 @@ fn kill(mut ground: Ground, point: &str) -> Outcome {
     ground.expected().spare_looks += 4;
     ground.begin(Night::ByHand, Some(&format!("{point}:1")));
     let _ = ground.wait();
-    let mut outcome = ground.finish();
-    if outcome.hit.is_empty() {
-        outcome.findings.push(Finding::new("I3", format!("no process came by {point}")));
-    }
-    outcome
+    ground.finish().died_at(&format!("{point}:1"))
 }
 
 /// One of the jobs is called off: its tasks end cancelled, and those of the others are answered.
@@ -112,7 +103,7 @@ fn cancel(mut ground: Ground) -> Outcome {
     ground.expected().spare_looks += 2;
     ground.liar().set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
     ground.begin(Night::ByHand, None);
-    let _ = ground.wait_until(OUT_WITHIN, ALL_OUT);
+    ground.until("all batches are out", ALL_OUT);
     let job = ground.texts("SELECT CAST(id AS TEXT) FROM batch_jobs ORDER BY id LIMIT 1").remove(0);
     let _ = ground.say(&["batch", "cancel", &job]).exits(0);
     ground.liar().set(&Settings { run_held: true, ..Settings::default() });
@@ -150,6 +141,10 @@ fn twice(mut ground: Ground) -> Outcome {
     let uploads = (1..=6).map(|pass| format!("provider.upload.before:{pass}:sleep:{UPLOAD_MS}"));
     let slow: Vec<_> = claims.chain(uploads).collect();
     ground.begin(Night::ByHand, Some(&slow.join(",")));
+    ground.until(
+        "an order is sent again",
+        "SELECT 1 - count(*) FROM (SELECT 1 FROM orders WHERE sends > 1 LIMIT 1) AS again",
+    );
     ground.finish()
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::passes::Passes;
-use crate::laptop::{Laptop, Waited};
+use super::passes::{Night, Passes, comes_by, write_down, write_no_more};
+use crate::laptop::{Laptop, SOON};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 use crate::troop::{ROLES, Troop};
@@ -22,7 +22,7 @@ fn first(wishes: &[String]) -> impl Iterator<Item = String> {
 /// On a laptop.
 #[must_use]
 pub fn laptop(passes: &Passes) -> Vec<Scenario> {
-    let points = first(&passes["command"]);
+    let points = first(&passes["daemon"]);
     points
         .map(|point| Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point)))
         .collect()
@@ -47,63 +47,63 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     all
 }
 
-/// The daemon is asked to stop while it takes a step.
+/// The daemon is asked to stop while it takes a step of a night that the clock begins.
 fn terminated(site: &Site, point: &str) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 2;
-    let log = laptop.home.folder().join("passed");
-    laptop.home.set("OVERNIGHT_CRASH_LOG", log.to_str().expect("a path of text"));
-    laptop.home.set("OVERNIGHT_CRASH", "store.accept.after:3");
-    // A night that has begun, so that the daemon has something to do.
-    laptop.start_schedule_run(None);
-    let _ = laptop.wait(None);
-    let _ = std::fs::remove_file(&log);
-    laptop.home.set("OVERNIGHT_CRASH", &format!("{point}:1:sleep:{STEP_MS}"));
-    laptop.go_on(None);
-    if laptop.wait_for_pass(&log, point, Duration::from_secs(10)) {
+    Night::ByClock.evening(&mut laptop);
+    let log = write_down(&mut laptop.home, "night");
+    laptop.up_unwatched(Some(&format!("{point}:1:sleep:{STEP_MS}")));
+    write_no_more(&mut laptop.home);
+    let came = comes_by(&log, &format!("{point}:1"), SOON);
+    if came {
         laptop.stop();
     }
-    laptop.home.unset("OVERNIGHT_CRASH");
-    laptop.finish()
+    laptop.finish().demand(came, point)
+}
+
+/// A troop at work in which one role does something at its first pass of a point, and whether it has come by.
+fn troop_with(site: &Site, role: &str, point: &str, mode: &str) -> (Troop, bool) {
+    let mut troop = Troop::evening(site);
+    let log = troop.fleet.home.folder().join("passed");
+    let log_path = log.to_str().expect("a path of text");
+    let wish = format!("{point}:1:{mode}");
+    // It goes first, so that no other one is there before it; and it may stop before it has said that it is up.
+    troop.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log_path)]);
+    for other in ROLES.iter().filter(|other| **other != role) {
+        troop.start(other, other, &[]);
+    }
+    troop.strike();
+    let came = comes_by(&log, &format!("{point}:1"), SOON);
+    (troop, came)
 }
 
 /// A role is asked to stop while it takes a step, and another one is started.
 fn drained(site: &Site, role: &str, point: &str) -> Outcome {
-    let mut troop = Troop::evening(site);
-    let log = troop.fleet.home.folder().join("passed");
-    let wish = format!("{point}:1:sleep:{STEP_MS}");
-    for other in ROLES.iter().filter(|other| **other != role) {
-        troop.start(other, other, &[]);
-    }
-    let log_path = log.to_str().expect("a path of text");
-    troop.start(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log_path)]);
-    troop.strike();
-    if troop.wait_for_pass(&log, point, Duration::from_secs(20)) {
+    let (mut troop, came) = troop_with(site, role, point, &format!("sleep:{STEP_MS}"));
+    if came {
         troop.stop(role);
     }
     troop.start(&format!("{role}-2"), role, &[]);
-    troop.finish()
+    troop.finish().demand(came, point)
 }
 
 /// A role stops dead in a step, another one takes over, and the first one goes on where it was.
 fn zombie(site: &Site, role: &str, point: &str) -> Outcome {
-    let mut troop = Troop::evening(site);
+    let (mut troop, _) = troop_with(site, role, point, "stop");
     troop.expected.spare_looks = 6;
     // What it was about to upload, another one has uploaded meanwhile.
     troop.expected.spare_files = 2;
-    let log = troop.fleet.home.folder().join("passed");
-    let wish = format!("{point}:1:stop");
-    for other in ROLES.iter().filter(|other| **other != role) {
-        troop.start(other, other, &[]);
-    }
-    let log_path = log.to_str().expect("a path of text");
-    // It may stop before it has said that it is up, so nobody waits for that.
-    troop.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log_path)]);
-    troop.strike();
-    let _ = troop.wait_for_pass(&log, point, Duration::from_secs(20));
     troop.start(&format!("{role}-2"), role, &[]);
-    if troop.wait_for(ZOMBIE) != Waited::Gone {
-        troop.fleet.signal(role, "CONT");
-    }
-    troop.finish()
+    let _ = troop.wait_for(ZOMBIE);
+    let lay_there = troop.fleet.pid(role).is_some_and(stands_still);
+    troop.fleet.signal(role, "CONT");
+    troop.finish().demand(lay_there, point)
+}
+
+/// Whether a process is stopped, as by SIGSTOP.
+fn stands_still(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its state stands behind its name, which is in brackets.
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
 }

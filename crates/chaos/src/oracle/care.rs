@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 use liar::Entry;
 
+use super::INPUT;
 use crate::evidence::{Evidence, Finding};
 
 const UNKNOWN: &str = "batch.unknown.v1";
-/// What input files are uploaded for.
-const INPUT: &str = "batch";
 
 /// I12: where every reply to a create has arrived and was written down, no create is in doubt.
 #[must_use]

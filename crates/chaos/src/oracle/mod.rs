@@ -20,6 +20,9 @@ pub use money::no_double_pay;
 pub use patience::{drains, ends_are_final, outages_use_up_nothing};
 pub use progress::{everything_ends, looks_are_bounded, one_run_a_night};
 
+/// What input files are uploaded for.
+pub(crate) const INPUT: &str = "batch";
+
 /// What judges evidence.
 pub type Invariant = fn(&Evidence) -> Vec<Finding>;
 

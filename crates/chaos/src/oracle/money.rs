@@ -18,9 +18,9 @@ struct Turn<'a> {
 #[must_use]
 pub fn no_double_pay(evidence: &Evidence) -> Vec<Finding> {
     let accepted = evidence.accepted();
-    // A proxy that sends a create twice is not to be hindered: then what counts is that nothing is billed twice.
+    // A proxy that sends a create twice is not to be hindered: of its two batches counts that nothing is billed twice.
     let doubled = evidence.expected.doubled;
-    let mut findings = if doubled { Vec::new() } else { twins(&accepted) };
+    let mut findings = twins(&accepted, doubled);
     let mut requests: BTreeMap<(String, &str), Vec<Turn<'_>>> = BTreeMap::new();
     for entry in &evidence.ledger {
         let Entry::Line { batch, custom_id, billed, shown, .. } = entry else { continue };
@@ -39,21 +39,23 @@ pub fn no_double_pay(evidence: &Evidence) -> Vec<Finding> {
         if billed > allowed {
             findings.push(Finding::new("I1", format!("{custom_id} of job {job} was billed {billed} times")));
         }
-        if doubled {
-            continue;
-        }
-        findings.extend(at_once(&accepted, turns).map(|(one, other)| {
-            Finding::new("I1", format!("{custom_id} of job {job} ran in {one} and {other} at once"))
+        let at_once = at_once(&accepted, turns).filter(|(one, other)| doubled == 0 || one.ours != other.ours);
+        findings.extend(at_once.map(|(one, other)| {
+            Finding::new("I1", format!("{custom_id} of job {job} ran in {} and {} at once", one.id, other.id))
         }));
     }
     findings
 }
 
-/// Two batches of the provider for one of ours, where more than one passed its validation.
-fn twins(accepted: &BTreeMap<&str, Accepted<'_>>) -> Vec<Finding> {
+/// Two batches of the provider for one of ours, where more than one passed its validation, and which no proxy made.
+fn twins(accepted: &BTreeMap<&str, Accepted<'_>>, doubled: usize) -> Vec<Finding> {
     let mut by_ours: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for batch in accepted.values().filter(|batch| batch.end.is_none_or(|(_, status)| status != "failed")) {
         by_ours.entry(batch.ours).or_default().push(batch.id);
+    }
+    let spare: usize = by_ours.values().map(|theirs| theirs.len() - 1).sum();
+    if spare <= doubled {
+        return Vec::new();
     }
     let twins = by_ours.iter().filter(|(_, theirs)| theirs.len() > 1);
     twins
@@ -66,14 +68,14 @@ fn twins(accepted: &BTreeMap<&str, Accepted<'_>>) -> Vec<Finding> {
 fn at_once<'a>(
     accepted: &'a BTreeMap<&str, Accepted<'a>>,
     turns: &'a [Turn<'a>],
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+) -> impl Iterator<Item = (&'a Accepted<'a>, &'a Accepted<'a>)> {
     let whole = |turn: &Turn<'_>| accepted.get(turn.batch);
     turns.iter().enumerate().flat_map(move |(at, one)| {
         turns[..at].iter().filter_map(move |other| {
             let (a, b) = (whole(other)?, whole(one)?);
             let ended = |batch: &Accepted<'_>| batch.end.map_or(usize::MAX, |(end, _)| end);
             let overlap = a.id != b.id && a.from < ended(b) && b.from < ended(a);
-            overlap.then_some((a.id, b.id))
+            overlap.then_some((a, b))
         })
     })
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use liar::{Entry, Op};
 
-use super::{batch_has_ended, job_has_ended, task_has_ended};
+use super::{INPUT, batch_has_ended, job_has_ended, task_has_ended};
+use crate::books::Order;
 use crate::evidence::{Evidence, Finding};
 
-/// Uploads and creates that may have been on their way when a process was asked to stop: one for each of the two
+/// Uploads, and creates, that may have been on their way when a process was asked to stop: one for each of the two
 /// workers of the submit lane.
 const IN_HAND: usize = 2;
 
 /// Milliseconds until a signal has come to a process on a machine that has much to do.
 const HEARD_MS: i64 = 200;
 
-/// I9: kills and outages park nothing, and give no task another attempt.
+/// I9: kills and outages park nothing, give no task another attempt, and are no failures of the work.
 #[must_use]
 pub fn outages_use_up_nothing(evidence: &Evidence) -> Vec<Finding> {
     let (books, expected) = (&evidence.books, &evidence.expected);
@@ -31,15 +32,23 @@ pub fn outages_use_up_nothing(evidence: &Evidence) -> Vec<Finding> {
     wrong.extend(attempts.iter().filter(|(_, count)| **count > expected.attempts).map(|(task, count)| {
         Finding::new("I9", format!("task {task} has used {count} attempts of {}", expected.attempts))
     }));
+    let orders = evidence.earlier.iter().chain([books]).flat_map(|books| &books.orders);
+    let failures = |order: &Order| order.failures.parse().unwrap_or(u32::MAX);
+    wrong.extend(orders.filter(|order| failures(order) > expected.failures).map(|order| {
+        let (Order { entity, lane, failures }, expected) = (order, expected.failures);
+        Finding::new("I9", format!("{lane} of {entity} counts {failures} failures of {expected}"))
+    }));
     wrong
 }
 
-/// I10: a process that is asked to stop does so in time, by itself, and begins nothing new.
+/// I10: a process that is asked to stop does so in time, by itself and in order, begins nothing new, and leaves nothing
+/// behind that nobody owns.
 #[must_use]
 pub fn drains(evidence: &Evidence) -> Vec<Finding> {
     let mut wrong = Vec::new();
     for drain in &evidence.drains {
-        if drain.code.is_none() || drain.took > evidence.expected.grace {
+        let in_order = drain.code.is_some_and(|code| drain.in_order.contains(&code));
+        if !in_order || drain.took > evidence.expected.grace {
             let (took, code) = (drain.took, drain.code);
             wrong.push(Finding::new(
                 "I10",
@@ -47,19 +56,37 @@ pub fn drains(evidence: &Evidence) -> Vec<Finding> {
             ));
         }
         let until = drain.asked_at + i64::try_from(drain.took.as_millis()).unwrap_or(i64::MAX);
-        let begun = evidence.ledger.iter().filter(|entry| match entry {
-            Entry::Request { at, op: Op::Create, .. } => (drain.asked_at + HEARD_MS..until).contains(at),
-            _ => false,
-        });
-        let begun = begun.count();
-        if drain.alone && begun > IN_HAND {
-            wrong.push(Finding::new(
-                "I10",
-                format!("{begun} creates came from a process that was asked to stop"),
-            ));
+        for (what, said) in [(Op::Upload, "uploads"), (Op::Create, "creates")] {
+            let begun = evidence.ledger.iter().filter(|entry| match entry {
+                Entry::Request { at, op, .. } if *op == what => {
+                    (drain.asked_at + HEARD_MS..until).contains(at)
+                }
+                _ => false,
+            });
+            let begun = begun.count();
+            if drain.alone && begun > IN_HAND {
+                wrong.push(Finding::new(
+                    "I10",
+                    format!("{begun} {said} came from a process that was asked to stop"),
+                ));
+            }
         }
     }
+    wrong.extend(strays(evidence));
     wrong
+}
+
+/// Input files that were left at the provider, and that no batch of ours will ever ask for.
+fn strays(evidence: &Evidence) -> impl Iterator<Item = Finding> {
+    let deleted =
+        |file: &str| evidence.ledger.iter().any(|entry| matches!(entry, Entry::Deleted { id } if id == file));
+    let is_ours = |name: &str| evidence.books.batches.iter().any(|batch| name.contains(&batch.id));
+    evidence.ledger.iter().filter_map(move |entry| match entry {
+        Entry::File { id, name, purpose, .. } if purpose == INPUT && !is_ours(name) && !deleted(id) => {
+            Some(Finding::new("I10", format!("{name} was left at the provider, and no batch has it")))
+        }
+        _ => None,
+    })
 }
 
 /// I11: what has ended stays as it ended.

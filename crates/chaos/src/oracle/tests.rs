@@ -66,7 +66,13 @@ fn clean() -> Evidence {
         look(1_000),
         ended("theirs", "completed"),
     ];
-    let drain = Drain { asked_at: 5_000, took: Duration::from_millis(300), code: Some(0), alone: true };
+    let drain = Drain {
+        asked_at: 5_000,
+        took: Duration::from_millis(300),
+        code: Some(0),
+        in_order: &[0],
+        alone: true,
+    };
     let nights = vec![(text("overnight"), text("2026-11-25"))];
     let poison = vec![b"\xff".to_vec()];
     let expected = Expected { tasks: 2, nights, poison, ..Expected::default() };
@@ -102,6 +108,14 @@ fn line(batch: &str, custom_id: &str) -> Entry {
         shown: Shown::Whole,
         sha256: Some(books::hash(custom_id)),
     }
+}
+
+/// The name of the file of batch `ours`.
+const NAME: &str = "overnight-ours-0.jsonl";
+
+fn input(id: &str, name: &str) -> Entry {
+    let (id, name, purpose) = (text(id), text(name), text("batch"));
+    Entry::File { id, name, bytes: 1, sha256: text("hash"), purpose, created_at: 0 }
 }
 
 fn look(at: i64) -> Entry {
@@ -158,6 +172,29 @@ fn i1_sees_what_is_paid_twice() {
 }
 
 #[test]
+fn i1_lets_a_proxy_send_one_create_twice_and_no_other() {
+    let twice = |night: &mut Evidence| {
+        night.expected.doubled = 1;
+        night.ledger.insert(1, created("spare", "ours"));
+    };
+    assert_eq!(says(twice), [""; 0]);
+    sees("I1", "created as", |night| {
+        twice(night);
+        night.ledger.push(created("third", "ours"));
+    });
+    sees("I1", "billed 2 times", |night| {
+        twice(night);
+        night.ledger.push(line("spare", "a"));
+    });
+    sees("I1", "at once", |night| {
+        twice(night);
+        night.books.batches.push(Batch { id: text("second"), job: text("job"), ..Batch::default() });
+        night.ledger.insert(1, created("again", "second"));
+        night.ledger.insert(2, line("again", "a"));
+    });
+}
+
+#[test]
 fn i2_sees_a_lost_a_changed_and_a_doubled_answer() {
     sees("I2", "is lost", |night| {
         night.books.answers.remove(0);
@@ -202,6 +239,15 @@ fn i6_sees_events_doubled_and_unsaid() {
     });
     sees("I6", "have the id", |night| night.books.events[1].id = text("event-0"));
     sees("I6", "numbered", |night| night.books.events[2].sequence = text("9"));
+    // A second batch that is found twice takes a number more, and no two.
+    let later = |number: &'static str| {
+        move |night: &mut Evidence| {
+            night.expected.doubled = 1;
+            night.books.events[2].sequence = text(number);
+        }
+    };
+    assert_eq!(says(later("4")), [""; 0]);
+    sees("I6", "numbered", later("5"));
 }
 
 #[test]
@@ -231,17 +277,27 @@ fn i9_sees_what_an_outage_has_used_up() {
         let again = Attempt { id: text("again"), state: text("expired"), ..night.books.attempts[0].clone() };
         night.books.attempts.push(again);
     });
+    sees("I9", "collect of ours counts 1 failures of 0", |night| {
+        let order = Order { entity: text("ours"), lane: text("collect"), failures: text("1") };
+        night.earlier[0].orders.push(order);
+    });
 }
 
 #[test]
 fn i10_sees_a_process_that_does_not_stop() {
     sees("I10", "to stop", |night| night.drains[0].code = None);
+    sees("I10", "ended with Some(1)", |night| night.drains[0].code = Some(1));
     sees("I10", "to stop", |night| night.drains[0].took = Duration::from_secs(60));
-    sees("I10", "3 creates", |night| {
-        let create =
-            Entry::Request { at: 5_250, op: Op::Create, id: String::new(), status: 200, acted: true };
-        night.ledger.extend([create.clone(), create.clone(), create]);
-    });
+    for (op, said) in [(Op::Upload, "3 uploads"), (Op::Create, "3 creates")] {
+        sees("I10", said, |night| {
+            let begun = Entry::Request { at: 5_250, op, id: String::new(), status: 200, acted: true };
+            night.ledger.extend([begun.clone(), begun.clone(), begun]);
+        });
+    }
+    sees("I10", "no batch has it", |night| night.ledger.push(input("one", "overnight-nobody-0.jsonl")));
+    let deleted = Entry::Deleted { id: text("one") };
+    let gone = says(|night| night.ledger.extend([input("one", "overnight-nobody-0.jsonl"), deleted]));
+    assert_eq!(gone, [""; 0]);
 }
 
 #[test]
@@ -266,17 +322,15 @@ fn i12_sees_a_doubt_without_a_cause() {
 
 #[test]
 fn i13_sees_a_file_that_went_up_twice() {
-    let file = |id: &str, purpose: &str| Entry::File {
-        id: text(id),
-        name: text("overnight-ours-0.jsonl"),
-        bytes: 1,
-        sha256: text("hash"),
-        purpose: text(purpose),
-        created_at: 0,
-    };
     sees("I13", "uploaded 2 times", |night| {
-        night.ledger.extend([file("one", "batch"), file("other", "batch")]);
+        night.ledger.extend([input("one", NAME), input("other", NAME)]);
     });
-    let output = says(|night| night.ledger.extend([file("one", "batch"), file("out", "batch_output")]));
+    let output = says(|night| {
+        let mut output = input("out", NAME);
+        if let Entry::File { purpose, .. } = &mut output {
+            *purpose = text("batch_output");
+        }
+        night.ledger.extend([input("one", NAME), output]);
+    });
     assert_eq!(output, [""; 0]);
 }

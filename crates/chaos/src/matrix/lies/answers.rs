@@ -20,10 +20,10 @@ pub(super) fn lies() -> Vec<Lie> {
         download("downloads are torn in a line", 5, Reply::CutWire(333)),
         download("downloads fail", 5, server_error),
         download("downloads are dropped", 5, Reply::Drop),
-        download("a file is unknown for two looks", 2, gone.clone()),
+        download("a file is unknown for two looks", 2, gone.clone()).expect(|expected| expected.failures = 2),
         download("files are gone", 0, gone)
             .expect(|expected| {
-                (expected.files_gone, expected.all_succeed) = (true, false);
+                (expected.files_gone, expected.all_succeed, expected.failures) = (true, false, 4);
                 expected.parked.insert("files_gone");
             })
             .parks(),

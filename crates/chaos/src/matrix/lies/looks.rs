@@ -1,6 +1,6 @@
 //! Lies about open batches: their status, and how they end.
 
-use liar::{End, Fate, LineFault, Op, Reply, Rule};
+use liar::{End, Fate, LineFault, Op, Reply, Rule, Settings};
 
 use super::Lie;
 
@@ -11,8 +11,12 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 pub(super) fn lies() -> Vec<Lie> {
-    let look =
-        |name, times, reply| Lie::new(name, LOOKS).rule(Rule::of(Op::GetBatch).times(times).reply(reply));
+    // What no list shows is looked at by itself.
+    let unlisted = || Settings { lag_ms: 600_000, ..Settings::default() };
+    let look = |name, times, reply| {
+        let rule = Rule::of(Op::GetBatch).times(times).reply(reply);
+        Lie::new(name, LOOKS).settings(unlisted()).rule(rule)
+    };
     let fate = |name, fate| Lie::new(name, LOOKS).rule(Rule::of(Op::Create).fate(fate));
     let statuses = |all| Fate { statuses: words(all), ..Fate::default() };
     let fails =
@@ -25,7 +29,7 @@ pub(super) fn lies() -> Vec<Lie> {
         look("looks are torn", 5, Reply::CutWire(40)),
         look("looks are garbage", 5, Reply::Garbage),
         look("looks are dropped", 5, Reply::Drop),
-        look("a batch is unknown for two looks", 2, gone),
+        look("a batch is unknown for two looks", 2, gone).expect(|expected| expected.failures = 2),
         fate("statuses go backwards", statuses(&["finalizing", "in_progress", "validating"])),
         fate("ends are told before there are files", statuses(&["completed", "completed", "expired"])),
         fate("an end is told while the batch runs", statuses(&["completed", "in_progress", "in_progress"])),

@@ -133,10 +133,19 @@ pub fn run(mut ground: Ground, lie: &Lie, crash: Option<&str>) -> Outcome {
     }
     ground.liar().set(&lie.settings);
     lie.rules.iter().for_each(|rule| ground.liar().tell(rule.clone()));
-    ground.expected().spare_looks += 3;
+    ground.expected().spare_looks += 3 + usize::from(crash.is_some());
     (lie.expect)(ground.expected());
     let wish = crash.map(|point| format!("{point}:1"));
     ground.begin(Night::ByHand, wish.as_deref());
+    let outcome = lie_until_healed(ground, lie);
+    let heard = |rule: &Rule| outcome.requests.get(&rule.op).is_some_and(|asked| *asked >= rule.nth as usize);
+    let told = lie.rules.iter().all(heard);
+    // Not every lie takes the night past every point of its stages.
+    let died = wish.is_none_or(|wish| outcome.hit.contains(&wish));
+    outcome.demand(told, "the lie").hope(died)
+}
+
+fn lie_until_healed(mut ground: Ground, lie: &Lie) -> Outcome {
     if lie.parks {
         let _ = ground.wait_until(PARKED_WITHIN, UNPARKED);
         return ground.judge();
@@ -147,10 +156,11 @@ pub fn run(mut ground: Ground, lie: &Lie, crash: Option<&str>) -> Outcome {
         ground.kill();
         ground.liar().forget_rules();
         ground.liar().set(&Settings::default());
-        ground.go_on();
+        ground.go_on(None);
         if ground.wait_until(HEALED, LEFT) == Waited::TooLong {
             // What was told late rests for minutes; a start says that it is mended.
             ground.kill();
+            ground.go_on(None);
         }
     } else if ground.wait() == Waited::TooLong {
         return ground.judge();
