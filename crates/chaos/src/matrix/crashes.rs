@@ -71,6 +71,20 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     all
 }
 
+/// In a troop whose night the clock begins: every process that comes by crashes.
+#[must_use]
+pub fn by_clock(wishes: Vec<String>) -> Vec<Scenario> {
+    let crash = |wish: String| {
+        let name = format!("a night by the clock at {wish}");
+        Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
+            let mut troop = Troop::evening(site);
+            Night::ByClock.begin_in(&mut troop, Some(&wish));
+            troop.finish().died_at(&wish)
+        })
+    };
+    wishes.into_iter().map(crash).collect()
+}
+
 /// Arms a point in the process that begins the night and in every daemon after it, as long as it is passed.
 #[must_use]
 pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {

@@ -37,10 +37,12 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
 #[must_use]
 pub fn troop(site: &Site) -> Vec<Scenario> {
     let passes = passes::troop(site);
+    let by_clock = passes::by_clock_alone(site, &passes);
     let promises = promises::on(Pair::Fleet);
     [
         promises,
         crashes::troop(&passes),
+        crashes::by_clock(by_clock),
         turns::troop(),
         cancels::on(Pair::Fleet),
         lies::troop(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::Overnight;
 
-use crate::laptop::Laptop;
+use crate::laptop::{LEFT, Laptop};
 use crate::site::Site;
 use crate::troop::{ROLES, Troop};
 
@@ -20,7 +20,7 @@ const TO_COME: &str = "SELECT name || ' ' || next_date FROM schedules WHERE next
 /// Wishes such as `provider.create.after:2`, by who can be given them.
 pub type Passes = BTreeMap<&'static str, Vec<String>>;
 
-/// Of a command that runs the night, and of a daemon that finds it begun and begins one by its clock.
+/// Of a command that runs the night, and of a daemon that begins one by its clock.
 ///
 /// # Panics
 /// Where a quiet night has a finding.
@@ -56,6 +56,24 @@ pub fn troop(site: &Site) -> Passes {
     let passes = logs.iter().map(|(role, log)| (*role, read(log))).collect();
     let outcome = troop.finish();
     assert!(outcome.findings.is_empty(), "a quiet night: {:?}\n{}", outcome.findings, outcome.log);
+    passes
+}
+
+/// What a troop passes only in a night that the clock begins: else a command takes up the backlog.
+///
+/// # Panics
+/// Where a quiet night has a finding.
+#[must_use]
+pub fn by_clock_alone(site: &Site, by_hand: &Passes) -> Vec<String> {
+    let mut troop = Troop::evening(site);
+    Night::ByClock.evening_in(&mut troop);
+    let log = write_down(&mut troop.fleet.home, "clock");
+    troop.muster(None);
+    troop.until("the night is over", LEFT);
+    let mut passes = read(&log);
+    let outcome = troop.finish();
+    assert!(outcome.findings.is_empty(), "a quiet night: {:?}\n{}", outcome.findings, outcome.log);
+    passes.retain(|wish| !by_hand.values().any(|wishes| wishes.contains(wish)));
     passes
 }
 
@@ -99,9 +117,17 @@ impl Night {
 
     /// Begins it in a troop, where each process is armed.
     pub fn begin_in(self, troop: &mut Troop, wish: Option<&str>) {
+        self.evening_in(troop);
+        troop.muster(wish);
         if self == Self::ByHand {
-            troop.muster(wish);
-            return troop.strike();
+            troop.strike();
+        }
+    }
+
+    /// The evening before it in a troop.
+    fn evening_in(self, troop: &mut Troop) {
+        if self == Self::ByHand {
+            return;
         }
         by_clock(&mut troop.fleet.home);
         troop.start("scheduler", "scheduler", &[]);
@@ -109,7 +135,6 @@ impl Night {
         troop.stop("scheduler");
         troop.expected.nights = nights(&troop.fleet.texts(TO_COME));
         troop.fleet.home.set("OVERNIGHT_CLOCK_OFFSET", "+25h");
-        troop.muster(wish);
     }
 }
 
