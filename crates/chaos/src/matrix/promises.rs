@@ -1,7 +1,9 @@
 //! The promises: one list of scenarios, which runs unchanged on both pairs of backends. It is the quick part of what is
 //! done to a fleet, for `make test`.
 
-use liar::{Fate, LineFault, Op, Rule, Settings};
+use std::collections::BTreeMap;
+
+use liar::{Entry, Fate, LineFault, Op, Rule, Settings};
 
 use super::lies;
 use super::passes::Night;
@@ -53,6 +55,11 @@ const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
 /// A little longer than it takes until an order that nobody has claimed is sent again.
 const SENT_AGAIN_MS: u64 = 6_000;
+/// A little longer than it takes until an order is sent again and the second message is taken.
+const TAKEN_MS: u64 = 5_500;
+/// Looks at each of two batches, and how long each takes, where it takes long.
+const LOOKS: usize = 8;
+const LOOK_MS: u64 = 1_500;
 /// How long an upload takes, where it takes long.
 const UPLOAD_MS: u64 = 3_000;
 
@@ -72,6 +79,7 @@ pub fn on(pair: Pair) -> Vec<Scenario> {
         of("a job is cancelled while its batches are out", cancel),
         of("what was refused is tried again by a person", retry),
         of("orders are sent twice, and both messages are taken", twice),
+        of("a batch stays out, and its looks are sent twice", looked_at_twice),
     ];
     // Those that take longest come first.
     all.extend(kills.iter().chain(&KILLS).map(|&point| {
@@ -146,6 +154,38 @@ fn twice(mut ground: Ground) -> Outcome {
         "SELECT 1 - count(*) FROM (SELECT 1 FROM orders WHERE sends > 1 LIMIT 1) AS again",
     );
     ground.finish()
+}
+
+/// Two batches stay out, which is too few for the list, so that each is looked at by itself. Again and again a claim takes
+/// until its order is sent again, and until whoever took the second message is at the look: two looks would follow each
+/// other at once if one claim didn't keep the other away.
+fn looked_at_twice(mut ground: Ground) -> Outcome {
+    ground.expected().spare_looks = 1;
+    ground.home().set("BATCH_MAX_REQUESTS", "2");
+    let stays = Fate { held: true, ..Fate::default() };
+    ground.liar().tell(Rule::of(Op::Create).times(2).fate(stays));
+    // The first ones are those of planning, and on one machine those of submitting. Every second one is in time.
+    let claims = (8..=18).step_by(2).map(|pass| format!("store.claim.before:{pass}:sleep:{TAKEN_MS}"));
+    let looks = (1..=2 * LOOKS).map(|pass| format!("provider.look.before:{pass}:sleep:{LOOK_MS}"));
+    ground.begin(Night::ByHand, Some(&claims.chain(looks).collect::<Vec<_>>().join(",")));
+    ground.until(
+        "a look is sent again",
+        "SELECT 1 - count(*) FROM (SELECT 1 FROM orders WHERE lane = 'poll' AND sends > 1 LIMIT 1) AS again",
+    );
+    testkit::until("both batches were looked at often", || looked_at_often(&ground) == 2);
+    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.finish()
+}
+
+/// Batches that were looked at [`LOOKS`] times or more.
+fn looked_at_often(ground: &Ground) -> usize {
+    let mut looks = BTreeMap::<String, usize>::new();
+    for entry in ground.liar().ledger() {
+        if let Entry::Request { op: Op::GetBatch, id, .. } = entry {
+            *looks.entry(id).or_default() += 1;
+        }
+    }
+    looks.into_values().filter(|looks| *looks >= LOOKS).count()
 }
 
 fn ends(ground: &Ground, status: &str, tasks: usize) {
