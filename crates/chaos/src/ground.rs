@@ -64,11 +64,15 @@ impl Pair {
                     | Step::QueuePublish
                     | Step::QueueKeep
             ),
-            // A database server has others at work: a start forgets nobody's claims. And none is put back to what it was,
-            // so that nothing of it is to be found at the provider.
-            Self::Fleet => {
-                !matches!(step, Step::ForgetClaims | Step::ForgetRunClaims | Step::Audit | Step::Adopt)
-            }
+            Self::Fleet => !matches!(
+                step,
+                // A database server has others at work: a start forgets nobody's claims.
+                Step::ForgetClaims | Step::ForgetRunClaims
+                // No scenario puts a server back to what it was, so that there is nothing to find at the provider.
+                | Step::Audit | Step::Adopt
+                // Roles start whether the provider answers or not.
+                | Step::ProviderPing
+            ),
         }
     }
 }

@@ -88,32 +88,37 @@ pub fn lies() -> Vec<Lie> {
 /// On a laptop: each by itself, and with a kill at each point of its stages.
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
-    let mut all = Vec::new();
-    for lie in lies() {
-        for point in [None].into_iter().chain(lie.points().map(Some)) {
-            let name = match &point {
-                Some(point) => format!("{}, killed at {point}", lie.name),
-                None => lie.name.to_owned(),
-            };
-            let group = if point.is_some() { "lie and crash point, sqlite" } else { "lie, sqlite" };
-            let lie = lie.clone();
-            all.push(Scenario::new(group, name, move |site| {
-                run(Pair::Sqlite.evening(site), &lie, point.as_deref())
-            }));
-        }
-    }
-    all
+    let with_kills = |lie: Lie| {
+        let alone = scenario(Pair::Sqlite, lie.clone(), None);
+        std::iter::once(alone).chain(killed(Pair::Sqlite, &lie))
+    };
+    lies().into_iter().flat_map(with_kills).collect()
 }
 
-/// In a troop: each by itself.
+/// In a troop: each by itself, and with kills the one that takes a night past every step of finding out what became of a
+/// create.
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
-    let alone = |lie: Lie| {
-        Scenario::new("lie, postgres and rabbitmq", lie.name, move |site| {
-            run(Pair::Fleet.evening(site), &lie, None)
-        })
+    let alone = lies().into_iter().map(|lie| scenario(Pair::Fleet, lie, None));
+    alone.chain(killed(Pair::Fleet, &named("create lost"))).collect()
+}
+
+fn killed(pair: Pair, lie: &Lie) -> Vec<Scenario> {
+    lie.points().map(|point| scenario(pair, lie.clone(), Some(point))).collect()
+}
+
+fn scenario(pair: Pair, lie: Lie, point: Option<String>) -> Scenario {
+    let group = match (pair, &point) {
+        (Pair::Sqlite, None) => "lie, sqlite",
+        (Pair::Sqlite, Some(_)) => "lie and crash point, sqlite",
+        (Pair::Fleet, None) => "lie, postgres and rabbitmq",
+        (Pair::Fleet, Some(_)) => "lie and crash point, postgres and rabbitmq",
     };
-    lies().into_iter().map(alone).collect()
+    let name = match &point {
+        Some(point) => format!("{}, killed at {point}", lie.name),
+        None => lie.name.to_owned(),
+    };
+    Scenario::new(group, name, move |site| run(pair.evening(site), &lie, point.as_deref()))
 }
 
 /// The lie of a name.
