@@ -11,6 +11,8 @@ use crate::troop::{ROLES, Troop};
 
 /// How long a step takes in which a process is asked to stop.
 const STEP_MS: u64 = 400;
+/// How long a process has to come by the points of its start, before others come by them.
+const HEAD_START: Duration = Duration::from_secs(2);
 /// How long a zombie lies there: longer than a lease, than a create may take, and than it is looked for.
 const ZOMBIE: Duration = Duration::from_secs(9);
 
@@ -70,11 +72,13 @@ fn troop_with(site: &Site, role: &str, point: &str, mode: &str) -> (Troop, bool)
     let wish = format!("{point}:1:{mode}");
     // It goes first, so that no other one is there before it; and it may stop before it has said that it is up.
     troop.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log_path)]);
+    let first_pass = format!("{point}:1");
+    let _ = comes_by(&log, &first_pass, HEAD_START);
     for other in ROLES.iter().filter(|other| **other != role) {
         troop.start(other, other, &[]);
     }
     troop.strike();
-    let came = comes_by(&log, &format!("{point}:1"), SOON);
+    let came = comes_by(&log, &first_pass, SOON);
     (troop, came)
 }
 
