@@ -63,6 +63,7 @@ impl Pair {
                     | Step::LetterRefuse
                     | Step::QueuePublish
                     | Step::QueueKeep
+                    | Step::QueueBury
             ),
             Self::Fleet => !matches!(
                 step,

@@ -85,6 +85,10 @@ impl Client {
         let mut call = first.clone();
         loop {
             let page: List<T> = self.json(&call).await?;
+            if page.has_more && page.data.is_empty() {
+                let message = "an empty page of the list says that more follow".to_owned();
+                return Err(self.error(first, Class::Retryable, message));
+            }
             let last = page.data.last().map(&id).filter(|_| page.has_more);
             let enough = page.data.into_iter().try_for_each(&mut look).is_break();
             let Some(last) = last.filter(|_| !enough) else { return Ok(()) };

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the room that writes the spool; each file is a step")]
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crash::{Injected, Step, attempt};
 use reqwest::Method;
@@ -66,8 +67,11 @@ fn full(injected: Injected) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::StorageFull, injected)
 }
 
+/// Where this download's half of the file is: where a lease ran out, two workers may fetch the same file.
 fn half_of(path: &Path) -> PathBuf {
+    static DOWNLOADS: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
+    let (process, download) = (std::process::id(), DOWNLOADS.fetch_add(1, Ordering::Relaxed));
+    name.push(format!(".{process}-{download}.part"));
     path.with_file_name(name)
 }

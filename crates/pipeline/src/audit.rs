@@ -1,5 +1,5 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
-//! is created after a start, and each night from then on. It adopts what no row owns, so that an old backup never pays
+//! is created after a start, and once a day from then on. It adopts what no row owns, so that an old backup never pays
 //! twice, and a create that lands late is found.
 
 use std::collections::HashMap;
@@ -26,6 +26,9 @@ pub(crate) const PAUSE: TimeDelta = TimeDelta::seconds(60);
 /// How often it is seen whether an audit is due, and how long a start is left in peace.
 const WAKE: Duration = Duration::from_secs(5);
 
+/// How long one rests that failed.
+const FAILED: Duration = Duration::from_secs(60);
+
 /// What the last audit of this process has found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
@@ -38,20 +41,24 @@ pub(crate) struct Gate {
 /// Audits in time, whether or not anything is to be created, until `stop`: soon after the start, and as often as the
 /// configuration says.
 pub(crate) async fn run(context: Context, stop: CancellationToken) {
+    let mut pause = WAKE;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(WAKE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         // What an audit takes in is committed batch by batch: it may be left at any point.
-        tokio::select! {
+        let answer = tokio::select! {
             () = stop.cancelled() => return,
-            answer = closed(&context) => match answer {
-                Ok(None) => {}
-                Ok(Some(reason)) => tracing::debug!(reason, "no batch may be created"),
-                Err(failure) => tracing::warn!(error = %chain(&failure), "the audit failed, and is tried again"),
+            answer = closed(&context) => answer,
+        };
+        pause = match answer {
+            Ok(_) => WAKE,
+            Err(failure) => {
+                tracing::warn!(error = %chain(&failure), "the audit failed, and is tried again");
+                FAILED
             }
-        }
+        };
     }
 }
 
@@ -63,51 +70,70 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
     }
     let mut gate = context.gate.lock().await;
     if gate.due.is_none_or(|due| due <= now) {
-        let closed = audit(context).await?;
+        let Audit { stranger, whole } = audit(context).await?;
         // A person may mend what has closed it.
-        let pause = if closed.is_some() {
+        let pause = if stranger.is_some() || !whole {
             PAUSE
         } else {
             TimeDelta::from_std(context.config.audit_interval).unwrap_or(TimeDelta::MAX)
         };
-        *gate = Gate { closed, due: Some(now + pause) };
+        *gate = Gate { closed: stranger, due: Some(now + pause) };
     }
     Ok(gate.closed.clone())
 }
 
+/// What an audit has found.
+struct Audit {
+    /// Why a person must look: a batch of ours that we have never heard of.
+    stranger: Option<String>,
+    /// Whether all that it found could be settled.
+    whole: bool,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { stranger: None, whole: true }
+    }
+}
+
 /// Looks at every batch of the account that says it is ours. What we know is adopted, whatever else is there;
 /// what we don't know is why the gate closes.
-async fn audit(context: &Context) -> Result<Option<String>, Failure> {
+async fn audit(context: &Context) -> Result<Audit, Failure> {
     let tag = context.store.instance_tag().await?;
-    let mut ours = Vec::new();
+    let mut found = Vec::new();
     outside::each_batch(context, |batch| {
         let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key)).cloned();
         if let Some((there, id)) = said(INSTANCE).zip(said(BATCH)) {
-            ours.push((there == tag, id.parse().ok().map(BatchId), batch));
+            found.push((there == tag, id.parse().ok().map(BatchId), batch));
         }
     })
     .await?;
-    let ids: Vec<BatchId> = ours.iter().filter_map(|(_, id, _)| *id).collect();
+    let ids: Vec<BatchId> = found.iter().filter_map(|(_, id, _)| *id).collect();
     let rows = context.store.batches_by_id(&ids).await?;
     let rows: HashMap<BatchId, BatchRow> = rows.into_iter().map(|row| (row.batch.id, row)).collect();
     // Of two, ours is ours, and the one of a copy isn't.
-    ours.sort_by_key(|(tagged, ..)| !tagged);
-    let mut stranger = None;
-    for (tagged, id, batch) in &ours {
-        // A batch under another tag is ours where a row of ours has its id: this database had that tag once,
-        // or is a copy, and what the other one has submitted shall not be submitted again.
+    found.sort_by_key(|(tagged, ..)| !tagged);
+    let mut audit = Audit::default();
+    for (tagged, id, batch) in &found {
         match id.and_then(|id| rows.get(&id)) {
-            Some(row) => adopt(context, row, batch).await?,
-            None if *tagged => stranger = stranger.or(Some(batch)),
+            Some(row) => match adopt(context, row, batch, &tag).await {
+                Err(Failure::Provider(error)) => {
+                    let why = chain(&error);
+                    tracing::warn!(batch.id = %row.batch.id, provider.id = batch.id, error = %why, "not settled; the next audit tries again");
+                    audit.whole = false;
+                }
+                adopted => adopted?,
+            },
+            None if *tagged => audit.stranger = audit.stranger.or_else(|| Some(strange(&batch.id))),
             None => {}
         }
     }
-    tracing::debug!(batches = ours.len(), "audited");
-    Ok(stranger.map(|batch| strange(&batch.id)))
+    tracing::debug!(batches = found.len(), "audited");
+    Ok(audit)
 }
 
 /// Takes in what the provider has of a row of ours, where the row doesn't know it.
-async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch) -> Result<(), Failure> {
+async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch, tag: &str) -> Result<(), Failure> {
     let (id, seen) = (row.batch.id, seen(batch));
     // Polls look at what a row knows; a batch that failed its validation never ran.
     let known = row.batch.state.provider_id() == Some(&batch.id)
@@ -115,8 +141,15 @@ async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch) -> Result
     if known || batch.status == BatchStatus::Failed {
         return Ok(());
     }
+    let ours = reconcile::is_ours(row, &seen, tag);
+    // This database had that tag once, or has a living copy: what is submitted shall not be submitted again, and
+    // whatever else becomes of it is not for us to say.
+    let is_wanted = row.batch.state == BatchState::Planned && !row.batch.cancel;
+    if !ours && !is_wanted {
+        return Ok(());
+    }
     if row.batch.state.is_second(&seen) {
-        return reconcile::deal_with_second(context, id, &seen).await;
+        return reconcile::deal_with_second(context, id, &seen, ours).await;
     }
     if reconcile::take_in(context, id, seen, None, Step::Audit).await? {
         tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crash::Step;
 use domain::{Batch, BatchId, BatchState, Claimed, Fact, Remote};
 use openai::{Line, Lines};
-use store::{CHUNK, ChunkTally, JobRow, SettledLine};
+use store::{BatchRow, CHUNK, ChunkTally, JobRow, SettledLine};
 use telemetry::metrics::DISCREPANCIES;
 
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let batch = &row.batch;
     let BatchState::Collecting { provider_id, .. } = &batch.state else { return Ok(Handled::Nothing) };
     let patient = claimed.failures + 1 < LOOKS;
-    let Some(remote) = ended(context, batch, provider_id, patient).await? else {
+    let Some(remote) = ended(context, &row, provider_id, patient).await? else {
         return Ok(Handled::Later(context.clock().now() + context.config.poll_interval));
     };
     let Download { files, gone } = download(context, batch.id, &remote, patient).await?;
@@ -90,7 +90,8 @@ fn spooled(batch: BatchId, kind: &str) -> String {
 
 /// The batch whose result file has this name in the spool.
 fn batch_of(name: &str) -> Option<BatchId> {
-    let name = name.strip_suffix(".part").unwrap_or(name);
+    // The rest of a half download's name is the download's own.
+    let name = name.find(".jsonl").map_or(name, |end| &name[..end + ".jsonl".len()]);
     let id = name.strip_suffix("-output.jsonl").or_else(|| name.strip_suffix("-error.jsonl"))?;
     id.parse().ok().map(BatchId)
 }
@@ -106,11 +107,12 @@ struct Download {
 /// that its counts promise: then it is asked again, and believed in the end.
 async fn ended(
     context: &Context,
-    batch: &Batch,
+    row: &BatchRow,
     provider_id: &str,
     patient: bool,
 ) -> Result<Option<Remote>, Failure> {
-    if adds_up(&batch.remote) {
+    let (batch, requests) = (&row.batch, u64::from(row.requests));
+    if adds_up(&batch.remote, requests) {
         return Ok(Some(batch.remote.clone()));
     }
     let now = seen(&outside::batch(context, provider_id).await?);
@@ -118,23 +120,24 @@ async fn ended(
         tracing::warn!(batch.id = %batch.id, "the provider had said that the batch has ended, and it runs");
         return Ok(None);
     }
-    if patient && !adds_up(&now.remote) {
-        let Remote { completed, failed, total, .. } = now.remote;
+    if patient && !adds_up(&now.remote, requests) {
+        let Remote { completed, failed, .. } = now.remote;
         let text = format!(
-            "the provider counts {completed} answers and {failed} errors of {total} requests, and doesn't name their files"
+            "the provider counts {completed} answers and {failed} errors of {requests} requests, and doesn't name all their files"
         );
         return Err(Failure::Fault(text));
     }
     Ok(Some(now.remote))
 }
 
-/// Whether all files are named that the counts promise, and all requests are counted where all are done.
-fn adds_up(remote: &Remote) -> bool {
+/// Whether all files are named that the counts promise, and all requests are counted; what wasn't done and isn't counted
+/// stands in the error file.
+fn adds_up(remote: &Remote, requests: u64) -> bool {
     let is_named = |count, file: &Option<String>| count == 0 || file.is_some();
     let is_partial = remote.status.as_deref() != Some("completed");
     is_named(remote.completed, &remote.output_file_id)
         && is_named(remote.failed, &remote.error_file_id)
-        && (is_partial || remote.completed + remote.failed >= remote.total)
+        && (remote.completed + remote.failed >= requests || (is_partial && remote.error_file_id.is_some()))
 }
 
 /// Fetches the files that the provider names; each is whole or not there. While we are `patient`, one that

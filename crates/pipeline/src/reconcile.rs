@@ -2,6 +2,7 @@
 
 use crash::Step;
 use domain::{BatchId, BatchState, Claimed, CreateKey, Fact, Seen};
+use store::BatchRow;
 use wire::BatchStatus;
 
 use crate::context::Context;
@@ -39,12 +40,12 @@ pub(crate) async fn find(
     })
     .await?;
     found.sort_by_key(|(ours, batch)| (batch.status == BatchStatus::Failed, !ours, batch.created_at));
-    let mut found = found.into_iter().map(|(_, batch)| batch);
+    let mut found = found.into_iter();
     let kept = found.next();
-    for spare in found {
-        deal_with_second(context, batch, &seen(&spare)).await?;
+    for (ours, second) in found {
+        deal_with_second(context, batch, &seen(&second), ours).await?;
     }
-    Ok(kept)
+    Ok(kept.map(|(_, batch)| batch))
 }
 
 /// Takes in what the provider shows of a batch of ours. Where that changes nothing because another batch is ours, or
@@ -63,20 +64,26 @@ pub(crate) async fn take_in(
     }
     let row = context.store.batch(id).await?;
     if row.batch.state.is_second(&seen) {
-        deal_with_second(context, id, &seen).await?;
+        let ours = is_ours(&row, &seen, &context.store.instance_tag().await?);
+        deal_with_second(context, id, &seen, ours).await?;
     }
     Ok(false)
 }
 
 /// A second batch of the same requests shall stop: it is asked to, unless it has ended, and told of. One that failed its
-/// validation never ran, and is none. One of a copy of this database is the copy's, whoever pays.
-pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen) -> Result<(), Failure> {
+/// validation never ran, and is none. One that isn't ours is a copy's, whoever pays.
+pub(crate) async fn deal_with_second(
+    context: &Context,
+    id: BatchId,
+    seen: &Seen,
+    ours: bool,
+) -> Result<(), Failure> {
     if seen.refusal.is_some() {
         tracing::debug!(batch.id = %id, second = seen.provider_id, "an upload that failed its validation");
         return Ok(());
     }
     let (provider_id, ended) = (seen.provider_id.as_str(), seen.end.is_some());
-    if !is_ours(context, id, seen).await? {
+    if !ours {
         tracing::warn!(batch.id = %id, provider.id = provider_id, "a copy of this database has submitted it, too");
         return Ok(());
     }
@@ -90,13 +97,8 @@ pub(crate) async fn deal_with_second(context: &Context, id: BatchId, seen: &Seen
 }
 
 /// Whether this database has created it: it carries our tag, or names a file of ours.
-async fn is_ours(context: &Context, id: BatchId, seen: &Seen) -> Result<bool, Failure> {
-    let tag = context.store.instance_tag().await?;
-    if seen.instance.as_deref() == Some(tag.as_str()) {
-        return Ok(true);
-    }
-    let row = context.store.batch(id).await?;
-    Ok(row.file_id.as_deref() == Some(&seen.input_file_id))
+pub(crate) fn is_ours(row: &BatchRow, seen: &Seen, tag: &str) -> bool {
+    seen.instance.as_deref() == Some(tag) || row.file_id.as_deref() == Some(&seen.input_file_id)
 }
 
 /// A batch that was given up may still run at the provider: it shall stop. What it answers all the same is

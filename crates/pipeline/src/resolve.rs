@@ -23,7 +23,7 @@ pub async fn resolve(
     let fact = Fact::Resolved { resolution, upload };
     let resolved = conclude(context, id, &fact, None, Step::Resolve).await?;
     if let Err(failure) = stop_if_abandoned(context, id).await {
-        // It is given up all the same; the audit at the next start sees what became of it.
+        // It is given up all the same; the next audit sees what became of it.
         tracing::warn!(batch.id = %id, error = %chain(&failure), "the provider could not be asked to stop it");
     }
     Ok(resolved)

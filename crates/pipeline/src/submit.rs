@@ -68,8 +68,14 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         Ok(uploaded) => uploaded,
         Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
             return Ok(Handled::if_changed(
-                conclude(context, id, &refused(row.batch.upload, &error), Some(claimed), Step::Upload)
-                    .await?,
+                conclude(
+                    context,
+                    id,
+                    &Fact::UploadRefused(refusal(row.batch.upload, &error)),
+                    Some(claimed),
+                    Step::Upload,
+                )
+                .await?,
             ));
         }
         Err(failure) => return Err(failure),
@@ -127,7 +133,7 @@ async fn create(
     let upload = row.batch.upload;
     match outside::create_batch(context, &request, sent_by).await {
         Create::Created(batch) => Fact::Observed(seen(&batch)),
-        Create::Refused(error) => refused(upload, &error),
+        Create::Refused(error) => Fact::CreateRefused(refusal(upload, &error)),
         Create::NotSent(error) => {
             tracing::warn!(batch.id = %row.batch.id, error = %error, "create was not sent");
             Fact::CreateNotSent { upload }
@@ -140,12 +146,12 @@ async fn create(
     }
 }
 
-fn refused(upload: u32, error: &CallError) -> Fact {
+fn refusal(upload: u32, error: &CallError) -> Refusal {
     let class = match error.status() {
         _ if error.is_quota() => ErrorClass::Quota,
         _ if error.is_auth() => ErrorClass::Auth,
         status => ErrorClass::of_http(status.unwrap_or(400), error.code()),
     };
     let (message, retry_after) = (error.to_string(), error.retry_after());
-    Fact::Refused(Refusal { upload, class, message, retry_after })
+    Refusal { upload, class, message, retry_after }
 }

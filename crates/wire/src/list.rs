@@ -16,8 +16,7 @@ pub struct List<T> {
     /// Id of the last item.
     #[serde(default)]
     pub last_id: Option<String>,
-    /// Whether another page follows.
-    #[serde(default)]
+    /// Whether another page follows. A list that doesn't say so may be any part of the whole.
     pub has_more: bool,
 }
 

@@ -19,7 +19,14 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
     match fact {
         Fact::Uploaded { file_id } => rules.uploaded(file_id),
         Fact::CreateNotSent { upload } => rules.not_sent(*upload),
-        Fact::Refused(refusal) => rules.refused(refusal),
+        Fact::UploadRefused(refusal) => match batch.state {
+            BatchState::Planned => rules.refused(refusal),
+            _ => None,
+        },
+        Fact::CreateRefused(refusal) => match batch.state {
+            BatchState::Creating { .. } => rules.refused(refusal),
+            _ => None,
+        },
         Fact::CreateAmbiguous { upload } if *upload == batch.upload => rules.ambiguous(),
         Fact::CreateAmbiguous { .. } => None,
         Fact::Looked => rules.looked(),
@@ -68,7 +75,6 @@ impl Rules<'_> {
 
     /// A refusal of the account or of the hour rests and tries again; a refusal of the batch ends it.
     fn refused(&self, refusal: &Refusal) -> Option<BatchDecision> {
-        let (BatchState::Planned | BatchState::Creating { .. }) = self.batch.state else { return None };
         if refusal.upload != self.batch.upload {
             return None;
         }
@@ -134,7 +140,7 @@ impl Rules<'_> {
             }
             // An older upload's, while what became of a newer one's create is open: adopting it would forget that
             // one, which may run. It is a second one, unless it failed.
-            state if state.key().is_some_and(|key| !seen.is_of(key)) => None,
+            state if state.key().is_some_and(|key| !seen.is_of(key) && !seen.is_later_than(key)) => None,
             // Ours already, under another id: the list shows a second batch. Whoever found it deals with it.
             BatchState::Open { .. }
             | BatchState::Collecting { .. }
@@ -165,6 +171,7 @@ impl Rules<'_> {
         let pause = if cancel { Duration::ZERO } else { self.policy.poll_interval };
         let mut decision = self.becomes(state, NextOrder::Due(Lane::Poll, self.after(pause)));
         decision.batch.cancel = cancel;
+        decision.batch.upload = seen.upload.unwrap_or_default().max(self.batch.upload);
         decision.batch.remote = seen.remote.clone();
         decision.events.push(self.event(EventType::BatchCreated, &seen.provider_id, "", &seen.remote));
         decision

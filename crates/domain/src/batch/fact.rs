@@ -21,8 +21,11 @@ pub enum Fact {
         /// The upload's number.
         upload: u32,
     },
-    /// The provider refused the upload or the create.
-    Refused(Refusal),
+    /// The provider refused the file: nothing of this upload is there. Where somebody else has gone further meanwhile,
+    /// that changes nothing.
+    UploadRefused(Refusal),
+    /// The provider refused the create.
+    CreateRefused(Refusal),
     /// The create request of this upload left, and what became of it is unknown.
     CreateAmbiguous {
         /// The upload's number.
@@ -138,6 +141,13 @@ impl Seen {
     #[must_use]
     pub fn is_of(&self, key: &CreateKey) -> bool {
         *self.input_file_id == *key.file_id || self.upload == Some(key.upload)
+    }
+
+    /// Whether it is of a later upload than this create's, as in a database that was restored from an older backup:
+    /// what became of this create was settled before that one.
+    #[must_use]
+    pub fn is_later_than(&self, key: &CreateKey) -> bool {
+        self.upload.is_some_and(|upload| upload > key.upload)
     }
 }
 

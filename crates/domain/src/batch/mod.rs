@@ -159,7 +159,7 @@ impl BatchState {
     pub fn is_second(&self, seen: &Seen) -> bool {
         match (self.provider_id(), self.key()) {
             (Some(ours), _) => ours != seen.provider_id,
-            (None, Some(key)) => !seen.is_of(key),
+            (None, Some(key)) => !seen.is_of(key) && !seen.is_later_than(key),
             (None, None) => false,
         }
     }

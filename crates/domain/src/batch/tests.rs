@@ -74,8 +74,16 @@ fn seen(status: &str, end: Option<End>, refusal: Option<ValidationFailure>) -> F
     Fact::Observed(Seen { provider_id, input_file_id, instance: None, upload: Some(1), end, refusal, remote })
 }
 
+fn refusal(class: ErrorClass) -> Refusal {
+    Refusal { upload: 1, class, message: "no".to_owned(), retry_after: None }
+}
+
 fn refused(class: ErrorClass) -> Fact {
-    Fact::Refused(Refusal { upload: 1, class, message: "no".to_owned(), retry_after: None })
+    Fact::CreateRefused(refusal(class))
+}
+
+fn upload_refused(class: ErrorClass) -> Fact {
+    Fact::UploadRefused(refusal(class))
 }
 
 fn resolved(resolution: Resolution) -> Fact {
@@ -89,9 +97,12 @@ fn facts() -> Vec<(&'static str, Fact)> {
     vec![
         ("uploaded", Fact::Uploaded { file_id: "file-1".to_owned() }),
         ("create not sent", Fact::CreateNotSent { upload: 1 }),
-        ("refused: invalid_request", refused(ErrorClass::InvalidRequest)),
-        ("refused: rate_limited", refused(ErrorClass::RateLimited)),
-        ("refused: auth", refused(ErrorClass::Auth)),
+        ("upload refused: invalid_request", upload_refused(ErrorClass::InvalidRequest)),
+        ("upload refused: rate_limited", upload_refused(ErrorClass::RateLimited)),
+        ("upload refused: auth", upload_refused(ErrorClass::Auth)),
+        ("create refused: invalid_request", refused(ErrorClass::InvalidRequest)),
+        ("create refused: rate_limited", refused(ErrorClass::RateLimited)),
+        ("create refused: auth", refused(ErrorClass::Auth)),
         ("create ambiguous", Fact::CreateAmbiguous { upload: 1 }),
         ("looked", Fact::Looked),
         ("observed in_progress", seen("in_progress", None, None)),
@@ -204,7 +215,8 @@ fn word_of_an_older_upload_changes_nothing() {
     let words = [
         Fact::CreateNotSent { upload: 1 },
         Fact::CreateAmbiguous { upload: 1 },
-        Fact::Refused(refusal),
+        Fact::UploadRefused(refusal.clone()),
+        Fact::CreateRefused(refusal),
         Fact::Absent { upload: 1 },
         Fact::FenceSet { upload: 1 },
         Fact::FenceRefused { upload: 1 },
@@ -238,13 +250,37 @@ fn a_batch_of_an_older_upload_takes_no_create_that_is_in_doubt() {
 }
 
 #[test]
+fn a_batch_of_a_later_upload_than_an_older_backup_knows_is_adopted() {
+    let key = CreateKey { upload: 1, file_id: "file-of-before".to_owned() };
+    let Fact::Observed(seen) = seen("in_progress", None, None) else { panic!("seen") };
+    let later = Seen { upload: Some(3), ..seen };
+    let before = batch(BatchState::Unknown { key, absence: Absence::default() });
+    assert!(!before.state.is_second(&later));
+    let next = decide(&before, &Fact::Observed(later), NOW, &policy(UnknownCreate::Park)).unwrap().batch;
+    assert_eq!((next.state.provider_id(), next.upload), (Some("batch_1"), 3));
+}
+
+/// A worker that stood still while another one took over hears from the provider that it takes no file.
+#[test]
+fn a_refused_upload_takes_back_no_intent_of_somebody_else() {
+    for (name, state) in states() {
+        for class in [ErrorClass::InvalidRequest, ErrorClass::RateLimited, ErrorClass::Auth] {
+            let next =
+                decide(&batch(state.clone()), &upload_refused(class), NOW, &policy(UnknownCreate::Park));
+            assert_eq!(next.is_some(), state == BatchState::Planned, "{name} + {class:?}");
+        }
+    }
+}
+
+#[test]
 fn a_refusal_rests_as_long_as_the_provider_asks_up_to_an_hour() {
     for (asked, rests) in [(1_200, 1_200), (86_400, 3_600), (9_000_000_000_000, 3_600)] {
         let asked = Some(Duration::from_secs(asked));
         let refusal =
             Refusal { upload: 1, class: ErrorClass::RateLimited, message: String::new(), retry_after: asked };
         let before = batch(BatchState::Planned);
-        let decision = decide(&before, &Fact::Refused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
+        let decision =
+            decide(&before, &Fact::UploadRefused(refusal), NOW, &policy(UnknownCreate::Park)).unwrap();
         assert_eq!(decision.order, NextOrder::Due(Lane::Submit, NOW + TimeDelta::seconds(rests)));
     }
 }

@@ -255,11 +255,15 @@ impl<S: Shelf> World<S> {
     }
 
     fn upload(&mut self, batch: Batch, fate: Fate) -> Next {
+        // Whatever another worker has done since this one looked for the file.
+        if fate == Fate::TooBusy {
+            return conclude(Fact::UploadRefused(refusal(batch.upload, domain::ErrorClass::RateLimited)));
+        }
         let there = |file: &File| file.upload == batch.upload && !file.deleted;
         if let Some(file) = self.provider.files.iter().position(there) {
             return Next::Find { batch, file };
         }
-        if matches!(fate, Fate::NotSent | Fate::RequestLost | Fate::TooBusy) {
+        if matches!(fate, Fate::NotSent | Fate::RequestLost) {
             return Next::Load;
         }
         self.provider.files.push(File { upload: batch.upload, deleted: false });
@@ -285,8 +289,7 @@ impl<S: Shelf> World<S> {
         if self.now > sent_by {
             return Fact::CreateNotSent { upload };
         }
-        let refused =
-            |class| Fact::Refused(Refusal { upload, class, message: String::new(), retry_after: None });
+        let refused = |class| Fact::CreateRefused(refusal(upload, class));
         match fate {
             Fate::NotSent => Fact::CreateNotSent { upload },
             Fate::TooBusy => refused(domain::ErrorClass::RateLimited),
@@ -448,6 +451,10 @@ impl<S: Shelf> World<S> {
 
 fn conclude(fact: Fact) -> Next {
     Next::Conclude { fact, read: None, then: Then::Rest }
+}
+
+fn refusal(upload: u32, class: domain::ErrorClass) -> Refusal {
+    Refusal { upload, class, message: String::new(), retry_after: None }
 }
 
 /// The number in an id of the provider's.
