@@ -136,7 +136,9 @@ fn a_person_who_has_looked_may_send_it_anew() {
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
     // Which batch and which upload is not for the command to guess.
     let _ = overnight.run(&["batch", "resolve", &job, "not-created"]).exits(2);
-    for batch in ["1", "2"] {
+    // By number, or by id as in the event.
+    let second = overnight.database().texts("SELECT lower(hex(id)) FROM batches WHERE number = 2").remove(0);
+    for batch in ["1", &uuid::Uuid::parse_str(&second).unwrap().to_string()] {
         let _ = overnight.run(&not_created(&job, batch)).exits(0);
     }
     // The same word once more is about an upload that is over.
@@ -183,7 +185,7 @@ fn a_create_in_doubt_says_what_was_tried_what_happens_next_and_what_can_be_decid
     assert!(batch["tried"].as_str().unwrap().contains("its outcome is not known"), "{batch}");
     assert!(batch["next"]["what"].as_str().unwrap().contains("SUBMIT_UNKNOWN decides"), "{batch}");
     assert!(batch["next"]["at"].is_string(), "{batch}");
-    let decide = format!("overnight batch resolve {job} not-created|give-up --batch 1 --upload 1");
+    let decide = format!("overnight batch resolve {job} RESOLUTION --batch 1 --upload 1");
     assert_eq!(batch["decide"]["command"], decide);
     assert!(crate::events::checked(&overnight).contains("dev.overnight.batch.unknown.v1"));
     // The API says the same.

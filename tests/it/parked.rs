@@ -23,7 +23,7 @@ fn a_batch_that_the_provider_forgot_can_be_given_up() {
     assert_eq!(batch["parked"]["reason"], "vanished");
     assert_eq!(batch["last_error"], "the provider doesn't know it any more");
     assert_eq!(batch["next"], serde_json::json!({ "what": "nothing, until a person decides", "at": null }));
-    let decide = format!("overnight batch resolve {job} try-again|give-up --batch 1 --upload 1");
+    let decide = format!("overnight batch resolve {job} RESOLUTION --batch 1 --upload 1");
     assert_eq!(batch["decide"]["command"], decide);
     let _ = overnight.run(&["batch", "resolve", &job, "give-up"]).exits(0);
     let _ = overnight.run(&["batch", "wait", &job]).exits(5);

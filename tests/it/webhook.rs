@@ -29,6 +29,28 @@ fn say(api: &str, secret: &str, batch: &str) -> u16 {
 }
 
 #[test]
+fn word_of_a_batch_whose_id_is_not_stored_yet_disturbs_nothing() {
+    let here = ["HTTP_ADDR", "ADMIN_ADDR", "GATEWAY_ADDR"];
+    let overnight = here.into_iter().fold(crate::overnight(), |all, name| all.with(name, "127.0.0.1:0"));
+    let mut overnight = overnight.with("OPENAI_WEBHOOK_SECRET", SECRET);
+    let api = Up::of(&overnight, &["serve", "api"]);
+    // The create was answered, and the answer waits to be written down.
+    overnight.set("OVERNIGHT_CRASH", "provider.create.after:1:sleep:3000");
+    let up = Up::of(&overnight, &["up"]);
+    let url = api.said["api"].as_str().unwrap();
+    let other = crate::overnight().with("OVERNIGHT_URL", url);
+    let _ = other.run(&["batch", "submit", "planner", "--files", &testkit::sample_issues()]).exits(0);
+    let served = || overnight.ledger().texts("SELECT id FROM served_batches");
+    until("the provider has it", || !served().is_empty());
+    assert_eq!(say(url, SECRET, &served().remove(0)), 204);
+    let states = || overnight.database().texts("SELECT state FROM batches");
+    assert_eq!(states(), ["creating"], "its id is not stored yet");
+    until("its answers are collected", || states() == ["collected"]);
+    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 36);
+    assert_eq!((up.stop(), api.stop()), (Some(0), Some(0)));
+}
+
+#[test]
 fn a_batch_is_looked_at_when_the_provider_says_that_it_has_ended() {
     let here = ["HTTP_ADDR", "ADMIN_ADDR", "GATEWAY_ADDR"];
     let overnight = here.into_iter().fold(crate::overnight(), |all, name| all.with(name, "127.0.0.1:0"));

@@ -201,7 +201,7 @@ pub struct Parked {
 pub struct Decide {
     /// `try-again`, `not-created` or `give-up`.
     pub resolutions: Vec<String>,
-    /// How, where the stages run.
+    /// How, where the stages run; one of the resolutions stands for `RESOLUTION` in it.
     pub command: String,
 }
 

@@ -36,16 +36,8 @@ fn batch(row: BatchRow, due: Option<Time>) -> Batch {
         next: batch.state.next().map(|what| Next { what: what.to_owned(), at }),
         parked: parked
             .map(|parked| Parked { reason: parked.as_str().to_owned(), hint: parked.hint().to_owned() }),
-        decide: (!resolutions.is_empty()).then(|| Decide {
-            command: format!(
-                "overnight batch resolve {} {} --batch {} --upload {}",
-                batch.job,
-                resolutions.join("|"),
-                row.number,
-                batch.upload
-            ),
-            resolutions,
-        }),
+        decide: (!resolutions.is_empty())
+            .then(|| Decide { command: batch.resolve_command(row.number), resolutions }),
         status: batch.remote.status,
         requests: row.requests,
         bytes: row.bytes,

@@ -1,7 +1,5 @@
 //! Creating a batch: sent once at most, with an outcome of a closed list.
 
-use std::time::Instant;
-
 use reqwest::Method;
 use wire::{Batch, CreateBatch};
 
@@ -24,12 +22,16 @@ pub enum Create {
 }
 
 impl Client {
-    /// Creates a batch. Nothing here or below ever sends it again. The deadline is looked at last of all,
+    /// Creates a batch. Nothing here or below ever sends it again. Whether it is too late is asked last of all,
     /// so that a process which slept between the caller's permission and now sends nothing.
-    pub async fn create_batch(&self, request: &CreateBatch, deadline: Instant) -> Create {
+    pub async fn create_batch(
+        &self,
+        request: &CreateBatch,
+        is_too_late: impl FnOnce() -> bool + Send,
+    ) -> Create {
         let call = Call::new("create batch", Method::POST, "batches").paying();
         let built = call.request(&self.once, &self.config).json(request);
-        if Instant::now() >= deadline {
+        if is_too_late() {
             return Create::TooLate;
         }
         let response = match self.send_ok(&call, built).await {

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use openai::{ApiKey, Class, Client, Config, Create, Newest};
@@ -115,10 +115,6 @@ fn request() -> CreateBatch {
     }
 }
 
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
-}
-
 fn word(create: &Create) -> &'static str {
     match create {
         Create::Created(_) => "created",
@@ -153,7 +149,7 @@ async fn a_create_is_sent_once_whatever_becomes_of_it() {
     ];
     for (at, (expected, reply)) in cases.into_iter().enumerate() {
         let server = Server::start(vec![reply]).await;
-        let create = server.client().create_batch(&request(), soon()).await;
+        let create = server.client().create_batch(&request(), || false).await;
         assert_eq!(word(&create), expected, "case {at}: {create:?}");
         assert_eq!(server.count(), 1, "case {at}");
         if let Create::Refused(error) = create {
@@ -167,14 +163,14 @@ async fn a_create_is_sent_once_whatever_becomes_of_it() {
 async fn a_connection_that_never_was_sent_nothing() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = Client::new(config(&format!("http://{port}/v1"))).unwrap();
-    assert_eq!(word(&client.create_batch(&request(), soon()).await), "not sent");
+    assert_eq!(word(&client.create_batch(&request(), || false).await), "not sent");
     assert_eq!(client.batch("batch_1").await.unwrap_err().class(), Class::NotSent);
 }
 
 #[tokio::test]
 async fn a_sleeper_that_wakes_after_its_deadline_sends_nothing() {
     let server = Server::start(vec![http("200 OK", "", BATCH)]).await;
-    let create = server.client().create_batch(&request(), Instant::now()).await;
+    let create = server.client().create_batch(&request(), || true).await;
     assert_eq!((word(&create), server.count()), ("too late", 0));
 }
 
@@ -239,6 +235,12 @@ async fn a_walk_is_complete_or_an_error() {
     let server = Server::start(vec![page("a", true)]).await;
     assert!(server.client().each_batch(|_| {}).await.unwrap_err().to_string().contains("don't end"));
     assert_eq!(server.count(), 2);
+
+    // Nor is it taken for the whole where it doesn't say whether it goes on, or where to.
+    for page in [r#"{"data":[],"has_more":true}"#, r#"{"data":[]}"#] {
+        let server = Server::start(vec![http("200 OK", "", page)]).await;
+        assert!(server.client().each_batch(|_| {}).await.is_err(), "{page}");
+    }
 }
 
 #[tokio::test]

@@ -246,9 +246,10 @@ pub(crate) struct ResolveArgs {
     /// What is decided
     #[arg(value_enum)]
     pub(crate) resolution: ResolveAs,
-    /// Only this batch, by its number within the job; left out: all that are parked. `not-created` names its batch
-    #[arg(long, value_name = "N", required_if_eq("resolution", "not-created"))]
-    pub(crate) batch: Option<u32>,
+    /// Only this batch, by its number within the job or its id; left out: all that are parked. `not-created` names its
+    /// batch
+    #[arg(long, value_name = "BATCH", required_if_eq("resolution", "not-created"))]
+    pub(crate) batch: Option<String>,
     /// The upload that you have looked at, as `batch details` tells it: where a newer one stands there by now,
     /// nothing is decided. Left out: the one that stands there. `not-created` names it
     #[arg(long, value_name = "U", requires = "batch", required_if_eq("resolution", "not-created"))]

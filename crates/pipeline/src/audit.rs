@@ -152,7 +152,7 @@ async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch, tag: &str
         return reconcile::deal_with_second(context, id, &seen, ours).await;
     }
     if reconcile::take_in(context, id, seen, None, Step::Audit).await? {
-        tracing::warn!(batch.id = %id, provider.id = batch.id, "adopted a batch that no row owned");
+        tracing::info!(batch.id = %id, provider.id = batch.id, "adopted a batch that its row didn't know");
     }
     Ok(())
 }

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::TimeDelta;
 use crash::{Step, around, attempt};
+use domain::Time;
 use futures_util::Stream;
 use openai::{BoxError, CallError, Client, Create, Downloaded, Newest, Ping};
 use queue::{Delivery, EventMessage, Events, Letter, Message, QueueError, Sent};
@@ -90,10 +92,29 @@ pub(crate) async fn delete_file(context: &Context, id: &str) -> Result<FileDelet
     call(Step::ProviderDelete, context.openai.delete_file(id)).await
 }
 
+/// Until when a create may be sent: by a clock that nobody can set, and by one that goes on while the machine sleeps.
+pub(crate) struct Permission {
+    instant: Instant,
+    time: Time,
+}
+
+impl Permission {
+    /// From now on, for so long.
+    pub(crate) fn of(context: &Context, time: Duration) -> Self {
+        let until = context.clock().now() + TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+        Self { instant: Instant::now() + time, time: until }
+    }
+
+    fn is_over(&self, context: &Context) -> bool {
+        Instant::now() >= self.instant || context.clock().now() >= self.time
+    }
+}
+
 /// The one request that costs money.
-pub(crate) async fn create_batch(context: &Context, request: &CreateBatch, deadline: Instant) -> Create {
+pub(crate) async fn create_batch(context: &Context, request: &CreateBatch, permission: Permission) -> Create {
     let span = span(Step::ProviderCreate);
-    let created = around(Step::ProviderCreate, context.openai.create_batch(request, deadline));
+    let created =
+        around(Step::ProviderCreate, context.openai.create_batch(request, || permission.is_over(context)));
     let created = created.instrument(span.clone()).await;
     match &created {
         Create::Created(batch) => {

@@ -14,7 +14,7 @@ use serde_json::json;
 use wire::{Batch, BatchStatus, COMPLETION_WINDOW, CreateBatch};
 
 use crate::context::Context;
-use crate::outside;
+use crate::outside::{self, Permission};
 
 /// The one endpoint that it uses.
 const ENDPOINT: &str = "/v1/chat/completions";
@@ -387,7 +387,8 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
 
     /// Sent once, like every create.
     async fn send(&self, request: &CreateBatch) -> Create {
-        outside::create_batch(self.context, request, Instant::now() + self.context.config.create_within).await
+        let permission = Permission::of(self.context, self.context.config.create_within);
+        outside::create_batch(self.context, request, permission).await
     }
 
     async fn of_file(&self, file_id: &str) -> Result<Vec<Batch>, CallError> {

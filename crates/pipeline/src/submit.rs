@@ -4,7 +4,6 @@
 //! whatever its outcome, the next step is to ask the provider what it has (`reconcile`).
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use crash::Step;
 use domain::{BatchId, BatchState, Claimed, ErrorClass, Fact, Refusal, decide_batch};
@@ -16,7 +15,7 @@ use crate::audit;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::input_file::{self, InputFile};
-use crate::outside;
+use crate::outside::{self, Permission};
 use crate::reconcile;
 use crate::seen::{conclude, seen};
 use crate::worker::Handled;
@@ -88,7 +87,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     {
         return Ok(Handled::Answered);
     }
-    let sent_by = Instant::now() + context.config.create_within / 2;
+    let permission = Permission::of(context, context.config.create_within / 2);
     let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
     let policy = context.batch_policy();
     let Some(decision) = decide_batch(&row.batch, &intent, context.clock().now(), &policy) else {
@@ -100,7 +99,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     {
         return Ok(Handled::Later(context.clock().now()));
     }
-    let fact = create(context, &row, &file, &tag, uploaded.file_id, sent_by).await;
+    let fact = create(context, &row, &file, &tag, uploaded.file_id, permission).await;
     match fact {
         Fact::Observed(created) => reconcile::take_in(context, id, created, None, Step::Create).await?,
         fact => conclude(context, id, &fact, None, Step::Create).await?,
@@ -115,7 +114,7 @@ async fn create(
     file: &InputFile,
     tag: &str,
     file_id: String,
-    sent_by: Instant,
+    permission: Permission,
 ) -> Fact {
     let metadata = BTreeMap::from([
         (INSTANCE.to_owned(), tag.to_owned()),
@@ -131,7 +130,7 @@ async fn create(
         output_expires_after: None,
     };
     let upload = row.batch.upload;
-    match outside::create_batch(context, &request, sent_by).await {
+    match outside::create_batch(context, &request, permission).await {
         Create::Created(batch) => Fact::Observed(seen(&batch)),
         Create::Refused(error) => Fact::CreateRefused(refusal(upload, &error)),
         Create::NotSent(error) => {

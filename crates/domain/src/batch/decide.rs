@@ -103,17 +103,24 @@ impl Rules<'_> {
     fn doubts(&self, key: &CreateKey) -> BatchDecision {
         let state = BatchState::Unknown { key: key.clone(), absence: Absence::default() };
         let mut decision = self.becomes(state, NextOrder::Due(Lane::Submit, self.now));
-        let data = json!({
-            "batch_id": self.batch.id,
-            "job_id": self.batch.job,
-            "upload": key.upload,
-            "input_file_id": key.file_id,
-            "from": self.batch.state.as_str(),
-        });
+        let mut data = decision.batch.question(Some(self.now));
+        data.extend([
+            ("batch_id".to_owned(), json!(self.batch.id)),
+            ("job_id".to_owned(), json!(self.batch.job)),
+            ("upload".to_owned(), json!(key.upload)),
+            ("input_file_id".to_owned(), json!(key.file_id)),
+            ("from".to_owned(), json!(self.batch.state.as_str())),
+        ]);
         let subject = format!("batch/{}", self.batch.id);
         // Every upload has a create, and a person may have it looked for again.
         let occurrence = self.batch.version.to_string();
-        decision.events.push(Event::new(EventType::BatchUnknown, self.batch.job, subject, &occurrence, data));
+        decision.events.push(Event::new(
+            EventType::BatchUnknown,
+            self.batch.job,
+            subject,
+            &occurrence,
+            data.into(),
+        ));
         decision
     }
 
@@ -413,13 +420,18 @@ impl Rules<'_> {
 
     fn parks(&self, parked: Parked, why: String) -> BatchDecision {
         let reason = parked.as_str();
-        let data =
-            json!({ "batch_id": self.batch.id, "job_id": self.batch.job, "reason": reason, "detail": why });
+        let mut decision = self.becomes(BatchState::Parked(parked), NextOrder::Nothing);
+        let mut data = decision.batch.question(None);
+        data.extend([
+            ("batch_id".to_owned(), json!(self.batch.id)),
+            ("job_id".to_owned(), json!(self.batch.job)),
+            ("reason".to_owned(), json!(reason)),
+            ("detail".to_owned(), json!(why)),
+        ]);
         let subject = format!("batch/{}", self.batch.id);
         // A batch may be parked again after a person let it go on.
         let occurrence = format!("{reason}/{}", self.batch.version);
-        let event = Event::new(EventType::BatchParked, self.batch.job, subject, &occurrence, data);
-        let mut decision = self.becomes(BatchState::Parked(parked), NextOrder::Nothing);
+        let event = Event::new(EventType::BatchParked, self.batch.job, subject, &occurrence, data.into());
         decision.note = Some(why);
         decision.events.push(event);
         decision.nudge_job = true;

@@ -1,6 +1,11 @@
 //! A batch in words: what was tried, what happens next, and what a person can decide. It decides nothing.
 
+use std::fmt::Display;
+
+use serde_json::{Map, Value, json};
+
 use super::{Absence, Batch, BatchState, CreateDoubt, CreateKey, Loss, Parked, Resolution};
+use crate::Time;
 
 impl Batch {
     /// What was tried about a create whose outcome isn't known, or before a person was asked; none where nothing
@@ -47,6 +52,28 @@ impl Batch {
             }
             _ => return None,
         })
+    }
+}
+
+impl Batch {
+    /// The command by which a person decides, once a resolution stands in the place of its name; `batch` is the
+    /// batch's id, or its number within the job.
+    #[must_use]
+    pub fn resolve_command(&self, batch: impl Display) -> String {
+        format!("overnight batch resolve {} RESOLUTION --batch {batch} --upload {}", self.job, self.upload)
+    }
+
+    /// What a person is told who may have to decide: what was tried, what happens next and when, and what decides.
+    pub(super) fn question(&self, at: Option<Time>) -> Map<String, Value> {
+        let resolutions: Vec<_> = self.state.resolutions().iter().map(|word| word.as_str()).collect();
+        Map::from_iter([
+            ("tried".to_owned(), json!(self.tried())),
+            ("next".to_owned(), json!({ "what": self.state.next(), "at": at })),
+            (
+                "decide".to_owned(),
+                json!({ "resolutions": resolutions, "command": self.resolve_command(self.id) }),
+            ),
+        ])
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) fn batches(job: &Job, zone: Tz) -> String {
         }
         if let Some(decide) = &batch.decide {
             text.push_str(&format!("\n  decide  {}", decide.command));
+            text.push_str(&format!(", RESOLUTION being {}", decide.resolutions.join(" or ")));
         }
     }
     text

@@ -20,11 +20,11 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
         .batches(job)
         .await?
         .into_iter()
-        .filter(|row| arguments.batch.map_or(is_parked(row), |number| number == row.number))
+        .filter(|row| arguments.batch.as_deref().map_or(is_parked(row), |batch| is_named(row, batch)))
         .collect();
     if waiting.is_empty() {
-        let what = match arguments.batch {
-            Some(number) => format!("job {job} has no batch {number}"),
+        let what = match &arguments.batch {
+            Some(batch) => format!("job {job} has no batch {batch}"),
             None => format!("no batch of job {job} waits for a person"),
         };
         return Err(Trouble::other(what).fix(format!("overnight batch details {job} shows its batches")));
@@ -72,6 +72,10 @@ pub(crate) async fn run(config: &Config, arguments: &ResolveArgs, output: &Outpu
     });
     desk.store.close().await?;
     Ok(if resolved.len() == waiting.len() { Exit::Success } else { Exit::Other })
+}
+
+fn is_named(row: &BatchRow, batch: &str) -> bool {
+    batch == row.number.to_string() || batch == row.batch.id.to_string()
 }
 
 fn is_parked(row: &BatchRow) -> bool {
