@@ -65,6 +65,12 @@ pub fn table(ran: &[(&Scenario, Outcome)]) -> String {
     text
 }
 
+/// Kills in all scenarios.
+#[must_use]
+pub fn kills(ran: &[(&Scenario, Outcome)]) -> u32 {
+    ran.iter().map(|(_, outcome)| outcome.kills).sum()
+}
+
 /// Points that can be met on a pair, and at which no process ended there.
 #[must_use]
 pub fn never_hit(ran: &[(&Scenario, Outcome)], pair: Pair) -> Vec<String> {

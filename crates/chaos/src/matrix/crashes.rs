@@ -53,6 +53,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
             let name = format!("{role} at {wish}");
             all.push(Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
                 let mut troop = Troop::evening(site);
+                troop.sees_to(&wish);
                 // It goes first, so that no other one is there before it.
                 troop.start(role, role, &[("OVERNIGHT_CRASH", &wish)]);
                 for other in ROLES.iter().filter(|other| **other != role) {

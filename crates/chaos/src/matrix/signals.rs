@@ -67,6 +67,7 @@ fn terminated(site: &Site, point: &str) -> Outcome {
 /// A troop at work in which one role does something at its first pass of a point, and whether it has come by.
 fn troop_with(site: &Site, role: &str, point: &str, mode: &str) -> (Troop, bool) {
     let mut troop = Troop::evening(site);
+    troop.sees_to(point);
     let log = troop.fleet.home.folder().join("passed");
     let log_path = log.to_str().expect("a path of text");
     let wish = format!("{point}:1:{mode}");
