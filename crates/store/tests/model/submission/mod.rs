@@ -218,6 +218,26 @@ fn a_word_that_is_said_again_is_about_the_upload_that_was_looked_at() {
     assert_eq!(world.ran().len(), 1);
 }
 
+/// The shortest one in which a worker that stood still takes back what another one has begun.
+#[test]
+fn a_refused_upload_of_a_worker_that_stood_still_sends_no_second_create() {
+    let lag = SETTLE / 2;
+    let manners =
+        Manners { fence_holds: true, refuses_deleted: true, keeps_used: true, lag, acts_once: true };
+    let mut world = World::new(planned(), UnknownCreate::Fence, manners);
+    // The first one has looked for the file, and found none; the second one goes all the way.
+    world.step(&Step::Work(0, Fate::Answered));
+    for _ in ["load", "upload", "intend"] {
+        world.step(&Step::Work(1, Fate::Answered));
+    }
+    world.step(&Step::Work(1, Fate::ReplyLost));
+    world.step(&Step::WorkThrough(0, Fate::TooBusy));
+    world.step(&Step::WorkThrough(1, Fate::Answered));
+    world.step(&Step::WorkThrough(2, Fate::Answered));
+    comes_to_an_end(&mut world);
+    assert_eq!(world.ran().len(), 1);
+}
+
 /// Many histories over a batch in memory.
 struct InMemory;
 
