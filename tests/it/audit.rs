@@ -30,6 +30,7 @@ fn against(liar: &Liar) -> Overnight {
         .with("BATCH_POLL_INTERVAL_MS", "1000")
         .with("SUBMIT_SETTLE_MS", "1000")
         .with("AUDIT_INTERVAL_MS", "1000")
+        .with("SUBMIT_TIMEOUT_MS", "120000")
 }
 
 fn submit(overnight: &Overnight, more: &[&str]) -> testkit::Ran {
@@ -176,4 +177,30 @@ fn a_copy_with_a_tag_of_its_own_and_its_original_leave_each_others_batches_alone
         let told = "SELECT count(*) FROM events WHERE type = 'batch.spare_found.v1'";
         assert_eq!(home.database().number(told), 0);
     }
+}
+
+#[test]
+fn a_copy_that_has_called_off_its_work_stops_nothing_of_its_original() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = holding(folder.path());
+    let (mut original, copied) = (against(&liar), against(&liar));
+    original.set("OVERNIGHT_CRASH", "provider.upload.before:1");
+    assert_eq!(submit(&original, &[]).code, None, "killed before the upload");
+    original.unset("OVERNIGHT_CRASH");
+    copy(&original.data_dir(), &copied.data_dir());
+    let job = original.only_job()["job_id"].as_str().unwrap().to_owned();
+    let _ = copied.run(&["instance", "rotate"]).exits(0);
+    let _ = copied.run(&["batch", "cancel", &job]).exits(0);
+    let mut first = original.spawn(&["batch", "wait", &job]);
+    testkit::until("the original has submitted", || liar.batches() == 1);
+    let mut second = copied.spawn(&["up"]);
+    let lists = || cancels_and_lists(&liar).1;
+    let before = lists();
+    testkit::until("both have audited", || lists() >= before + 4);
+    for process in [&mut first, &mut second] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert_eq!(cancels_and_lists(&liar).0, 0);
+    assert_eq!(copied.database().texts("SELECT state FROM batches"), ["cancelled"]);
 }

@@ -13,6 +13,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub use step::{Point, Side, Step};
 pub use wish::BadWish;
@@ -20,6 +21,9 @@ use wish::{Mode, Wish};
 
 /// Passes of a point that are written down.
 const WRITTEN: u32 = 3;
+
+/// By when all threads of a process that stops itself stand still.
+const STANDS_STILL: Duration = Duration::from_millis(100);
 
 static ARMED: OnceLock<Vec<Wish>> = OnceLock::new();
 static LOG: OnceLock<File> = OnceLock::new();
@@ -127,6 +131,8 @@ fn stop() {
         eprintln!("this process can't stop itself: {error}");
         std::process::abort();
     }
+    // The signal may meet another thread first: this one goes no further until all stand still.
+    std::thread::sleep(STANDS_STILL);
 }
 
 #[cfg(test)]

@@ -174,7 +174,13 @@ pub(crate) async fn insert(
     let sequence = Sql::new(dialect, "event_sequence", update).id(job.0).int(count(events));
     let row = sequence.one(on).await?;
     let row = row.ok_or_else(|| StoreError::Missing { table: "job", id: job.to_string() })?;
-    write(dialect, on, (row.int("event_sequence")?, trace(&row)?), events, now).await
+    let last = row.int("event_sequence")?;
+    if write(dialect, on, (last, trace(&row)?), events, now).await? < count(events) {
+        let last = close_gaps(dialect, on, last, events).await?;
+        let update = "UPDATE batch_jobs SET event_sequence = $2 WHERE id = $1";
+        Sql::new(dialect, "event_sequence", update).id(job.0).int(last).run(on).await?;
+    }
+    Ok(())
 }
 
 /// Writes events of a schedule, in the same way.
@@ -192,7 +198,30 @@ pub(crate) async fn insert_of_schedule(
         "UPDATE schedules SET event_sequence = event_sequence + $2 WHERE name = $1 RETURNING event_sequence";
     let row = Sql::new(dialect, "event_sequence", update).text(name).int(count(events)).one(on).await?;
     let row = row.ok_or_else(|| StoreError::Missing { table: "schedule", id: name.to_owned() })?;
-    write(dialect, on, (row.int("event_sequence")?, None), events, now).await
+    let last = row.int("event_sequence")?;
+    if write(dialect, on, (last, None), events, now).await? < count(events) {
+        let last = close_gaps(dialect, on, last, events).await?;
+        let update = "UPDATE schedules SET event_sequence = $2 WHERE name = $1";
+        Sql::new(dialect, "event_sequence", update).text(name).int(last).run(on).await?;
+    }
+    Ok(())
+}
+
+/// Some of the events were there before, and their new numbers are free: those behind them move up. Answers the last
+/// number that is taken.
+async fn close_gaps(
+    dialect: Dialect,
+    on: &DatabaseTransaction,
+    last: i64,
+    events: &[Event],
+) -> Result<i64, StoreError> {
+    let mut taken = last - count(events);
+    for event in events {
+        let update = "UPDATE events SET sequence = $2 WHERE id = $1 AND sequence >= $2";
+        let moved = Sql::new(dialect, "events", update).id(event.id.0).int(taken + 1).run(on).await?;
+        taken += i64::from(moved > 0);
+    }
+    Ok(taken)
 }
 
 fn count(events: &[Event]) -> i64 {
@@ -206,18 +235,19 @@ pub(crate) fn trace(row: &Row) -> Result<Option<Trace>, StoreError> {
 }
 
 /// Writes events whose last one gets the number `last`; those without a place in a trace get that of what they
-/// belong to.
+/// belong to. Answers how many were not there before.
 async fn write(
     dialect: Dialect,
     on: &DatabaseTransaction,
     (last, place): (i64, Option<Trace>),
     events: &[Event],
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let insert = "INSERT INTO events (id, type, subject, job_id, schedule, command, sequence, data, trace, created_at) VALUES ";
     let numbered: Vec<(i64, &Event)> = (last - count(events) + 1..).zip(events).collect();
+    let mut written = 0;
     for chunk in numbered.chunks(CHUNK) {
-        Sql::new(dialect, "events", insert)
+        written += Sql::new(dialect, "events", insert)
             .rows(chunk, |values, (sequence, event)| {
                 values.id(event.id.0).text(event.event_type.as_str()).text(&event.subject);
                 match &event.stream {
@@ -233,5 +263,5 @@ async fn write(
             .run(on)
             .await?;
     }
-    Ok(())
+    Ok(i64::try_from(written).unwrap_or(i64::MAX))
 }

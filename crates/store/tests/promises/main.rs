@@ -469,6 +469,16 @@ async fn a_batch_that_waits_for_a_person_tells_its_job_why(database: Fresh) {
     let (end, refusal, remote) = (None, None, Remote::default());
     let seen = Seen { provider_id, input_file_id, instance: None, upload: Some(1), end, refusal, remote };
     assert_eq!(tell(Fact::Observed(seen)).await, (None, None));
+    // What is told twice is told once, and leaves no gap in the numbers.
+    for provider_id in ["batch_2", "batch_2", "batch_2", "batch_3"] {
+        let _ = tell(Fact::SpareFound { provider_id: provider_id.to_owned(), ended: false }).await;
+    }
+    let events = store.events(EventPlace::at(Time::UNIX_EPOCH), Some(job), 100).await.unwrap();
+    let mut sequence: Vec<_> = events.iter().map(|event| event.sequence).collect();
+    sequence.sort_unstable();
+    assert_eq!(sequence, (1..=sequence.len() as u64).collect::<Vec<_>>());
+    let spares = events.iter().filter(|event| event.event_type == EventType::BatchSpareFound);
+    assert_eq!(spares.count(), 2);
 }
 
 async fn an_event_is_published_until_it_is_marked(database: Fresh) {
