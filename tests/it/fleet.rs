@@ -104,13 +104,8 @@ fn what_is_in_doubt_and_what_waits_for_a_person_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let liar = Liar::start(folder.path());
     liar.tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
-    let home = crate::overnight()
-        .with("OVERNIGHT_PROVIDER", "openai")
-        .with("OPENAI_API_KEY", "sk-test")
-        .with("OPENAI_BASE_URL", &liar.base_url())
-        .with("BATCH_POLL_INTERVAL_MS", "1000")
-        .with("SUBMIT_UNKNOWN", "park")
-        .with("SUBMIT_SETTLE_MS", "4000");
+    let home =
+        crate::against(&liar.base_url()).with("SUBMIT_UNKNOWN", "park").with("SUBMIT_SETTLE_MS", "4000");
     let mut fleet = Fleet::new(home);
     let up = fleet.start("scheduler", "scheduler");
     fleet.start("submitter", "submitter");

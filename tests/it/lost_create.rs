@@ -34,13 +34,7 @@ impl Drop for Provider {
 }
 
 fn client(relay: &Relay, unknown: &str) -> Overnight {
-    crate::overnight()
-        .with("OVERNIGHT_PROVIDER", "openai")
-        .with("OPENAI_API_KEY", "sk-test")
-        .with("OPENAI_BASE_URL", &relay.base_url())
-        .with("BATCH_POLL_INTERVAL_MS", "1000")
-        .with("BATCH_MAX_REQUESTS", "20")
-        .with("SUBMIT_UNKNOWN", unknown)
+    crate::against(&relay.base_url()).with("BATCH_MAX_REQUESTS", "20").with("SUBMIT_UNKNOWN", unknown)
 }
 
 fn submit(overnight: &Overnight) -> testkit::Ran {

@@ -36,3 +36,12 @@ mod webhook;
 fn overnight() -> testkit::Overnight {
     testkit::Overnight::new(env!("CARGO_BIN_EXE_overnight"))
 }
+
+/// The same against a stand-in of the provider at this address.
+fn against(provider: &str) -> testkit::Overnight {
+    overnight()
+        .with("OVERNIGHT_PROVIDER", "openai")
+        .with("OPENAI_API_KEY", "sk-test")
+        .with("OPENAI_BASE_URL", provider)
+        .with("BATCH_POLL_INTERVAL_MS", "1000")
+}

@@ -26,11 +26,7 @@ impl World {
         let liar = Liar::start(folder.path());
         let held = Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() };
         liar.set(&held);
-        let home = crate::overnight()
-            .with("OVERNIGHT_PROVIDER", "openai")
-            .with("OPENAI_API_KEY", "sk-test")
-            .with("OPENAI_BASE_URL", &liar.base_url())
-            .with("BATCH_POLL_INTERVAL_MS", "1000");
+        let home = crate::against(&liar.base_url());
         let mut fleet = Fleet::new(home);
         fleet.start("submitter", "submitter");
         Self { _folder: folder, liar, held, fleet }

@@ -70,9 +70,9 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
     }
     let mut gate = context.gate.lock().await;
     if gate.due.is_none_or(|due| due <= now) {
-        let Audit { stranger, whole } = audit(context).await?;
+        let Audit { stranger, unsettled } = audit(context).await?;
         // A person may mend what has closed it.
-        let pause = if stranger.is_some() || !whole {
+        let pause = if stranger.is_some() || unsettled {
             PAUSE
         } else {
             TimeDelta::from_std(context.config.audit_interval).unwrap_or(TimeDelta::MAX)
@@ -83,17 +83,12 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
 }
 
 /// What an audit has found.
+#[derive(Default)]
 struct Audit {
     /// Why a person must look: a batch of ours that we have never heard of.
     stranger: Option<String>,
-    /// Whether all that it found could be settled.
-    whole: bool,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { stranger: None, whole: true }
-    }
+    /// Whether something that it found could not be settled.
+    unsettled: bool,
 }
 
 /// Looks at every batch of the account that says it is ours. What we know is adopted, whatever else is there;
@@ -120,7 +115,7 @@ async fn audit(context: &Context) -> Result<Audit, Failure> {
                 Err(Failure::Provider(error)) => {
                     let why = chain(&error);
                     tracing::warn!(batch.id = %row.batch.id, provider.id = batch.id, error = %why, "not settled; the next audit tries again");
-                    audit.whole = false;
+                    audit.unsettled = true;
                 }
                 adopted => adopted?,
             },
