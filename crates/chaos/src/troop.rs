@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use liar::{Liar, Settings};
+use liar::Liar;
 use testkit::{Fleet, Postgres};
 
 use crate::books::Books;
@@ -51,13 +51,6 @@ impl Troop {
     #[must_use]
     pub fn evening(site: &Site) -> Self {
         Self::at(site, site.broker().url(), site.server().database())
-    }
-
-    /// Sees to it that a point is come by: what no list shows is looked at by itself.
-    pub fn sees_to(&self, point: &str) {
-        if point.starts_with("provider.look") {
-            self.liar.set(&Settings { lag_ms: 600_000, ..Settings::default() });
-        }
     }
 
     /// The same with a broker and on a database of the scenario's choice.

@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use liar::Settings;
-
-use super::passes::{Night, comes_by, write_down, write_no_more};
+use super::passes::{Night, comes_by, sees_to, write_down, write_no_more};
 use crate::ground::{Ground, Pair};
 use crate::laptop::SOON;
 use crate::scenario::{Outcome, Scenario};
@@ -56,10 +54,7 @@ fn race(mut ground: Ground, point: &str) -> Outcome {
     // step, so that it is not in doubt for that.
     ground.expected().certain = true;
     ground.home().set("SUBMIT_TIMEOUT_MS", "20000");
-    if point.starts_with("provider.look") {
-        // What no list shows is looked at by itself.
-        ground.liar().set(&Settings { lag_ms: 600_000, ..Settings::default() });
-    }
+    sees_to(ground.liar(), point);
     let work = write_down(ground.home(), "work");
     ground.begin(Night::ByHand, Some(&format!("{point}:1:sleep:{STEP_MS}")));
     let is_at_it = comes_by(&work, &format!("{point}:1"), SOON);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::passes::{Night, Passes, comes_by, write_down, write_no_more};
+use super::passes::{Night, Passes, comes_by, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -53,7 +53,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
             let name = format!("{role} at {wish}");
             all.push(Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
                 let mut troop = Troop::evening(site);
-                troop.sees_to(&wish);
+                sees_to(&troop.liar, &wish);
                 // It goes first, so that no other one is there before it.
                 troop.start(role, role, &[("OVERNIGHT_CRASH", &wish)]);
                 for other in ROLES.iter().filter(|other| **other != role) {
@@ -92,6 +92,7 @@ pub fn by_clock(wishes: Vec<String>) -> Vec<Scenario> {
 pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = usize::try_from(in_a_row).unwrap_or_default() + 1;
+    sees_to(&laptop.liar, wish);
     night.begin(&mut laptop, Some(wish));
     for _ in 0..in_a_row {
         if laptop.wait() != Waited::Gone {

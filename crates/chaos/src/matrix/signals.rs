@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::passes::{Night, Passes, comes_by, write_down, write_no_more};
+use super::passes::{Night, Passes, comes_by, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, SOON};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -53,6 +53,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
 fn terminated(site: &Site, point: &str) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 2;
+    sees_to(&laptop.liar, point);
     Night::ByClock.evening(&mut laptop);
     let log = write_down(&mut laptop.home, "night");
     laptop.up_unwatched(Some(&format!("{point}:1:sleep:{STEP_MS}")));
@@ -67,7 +68,7 @@ fn terminated(site: &Site, point: &str) -> Outcome {
 /// A troop at work in which one role does something at its first pass of a point, and whether it has come by.
 fn troop_with(site: &Site, role: &str, point: &str, mode: &str) -> (Troop, bool) {
     let mut troop = Troop::evening(site);
-    troop.sees_to(point);
+    sees_to(&troop.liar, point);
     let log = troop.fleet.home.folder().join("passed");
     let log_path = log.to_str().expect("a path of text");
     let wish = format!("{point}:1:{mode}");
