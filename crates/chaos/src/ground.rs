@@ -6,14 +6,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crash::Step;
-use liar::Liar;
+use liar::{Fate, Liar, Settings};
 use testkit::{Overnight, Ran};
 
 use crate::evidence::Expected;
 use crate::laptop::{ABORT, LEFT, Laptop, SOON, Waited};
 use crate::matrix::passes::Night;
 use crate::scenario::Outcome;
-use crate::site::Site;
+use crate::site::{Site, copy};
 use crate::troop::{self, Troop};
 
 /// Starts in a row of a program that ends before its work is done; one more is no crash but a fault.
@@ -34,6 +34,11 @@ pub enum Ground {
     Laptop(Box<Laptop>),
     /// A process for each role.
     Troop(Box<Troop>),
+}
+
+/// Batches stay at the provider until the settings say otherwise.
+pub(crate) fn held() -> Settings {
+    Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() }
 }
 
 impl Pair {
@@ -69,8 +74,6 @@ impl Pair {
                 step,
                 // A database server has others at work: a start forgets nobody's claims.
                 Step::ForgetClaims | Step::ForgetRunClaims
-                // No scenario puts a server back to what it was, so that there is nothing to find at the provider.
-                | Step::Audit | Step::Adopt
                 // Roles start whether the provider answers or not.
                 | Step::ProviderPing
             ),
@@ -143,6 +146,16 @@ impl Ground {
         assert_eq!(waited, Waited::Done, "waited in vain until {what}");
     }
 
+    /// Waits until all batches are at a provider that [holds](held) them.
+    pub fn until_all_are_out(&mut self) {
+        self.until("all batches are out", "SELECT 6 - count(*) FROM batches WHERE state = 'open'");
+    }
+
+    /// What the provider holds runs, and it holds nothing else.
+    pub fn let_run(&self) {
+        self.liar().set(&Settings { run_held: true, ..Settings::default() });
+    }
+
     /// Waits until a process has died at its point, and puts another one in its place, armed where a point is named.
     ///
     /// # Panics
@@ -195,6 +208,37 @@ impl Ground {
         match self {
             Self::Laptop(laptop) => laptop.home.database().run(sql),
             Self::Troop(troop) => troop.fleet.change(sql),
+        }
+    }
+
+    /// Keeps what the database is now. Nobody is at work.
+    pub fn back_up(&mut self) {
+        match self {
+            Self::Laptop(laptop) => laptop.back_up(),
+            Self::Troop(troop) => troop.back_up(),
+        }
+    }
+
+    /// The database is again what it was when it was kept. Nobody is at work.
+    pub fn restore(&mut self) {
+        match self {
+            Self::Laptop(laptop) => laptop.restore(),
+            Self::Troop(troop) => troop.restore(),
+        }
+    }
+
+    /// Gives another home a copy of the database, and answers its address. Nobody is at work.
+    pub fn copy_to(&self, home: &mut Overnight) -> String {
+        match self {
+            Self::Laptop(laptop) => {
+                copy(&laptop.home.data_dir(), &home.data_dir());
+                format!("sqlite://{}?mode=ro", home.data_dir().join("overnight.db").display())
+            }
+            Self::Troop(troop) => {
+                let copied = troop.fleet.back_up();
+                home.set("DATABASE_URL", &copied);
+                copied
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use testkit::{Database, Overnight};
 use crate::books::Books;
 use crate::evidence::{Drain, Evidence, Expected};
 use crate::scenario::Outcome;
-use crate::site::{AGENTS, Site, TASKS};
+use crate::site::{AGENTS, Site, TASKS, copy};
 
 /// What still has to happen, in one number.
 pub(crate) const LEFT: &str = "SELECT (SELECT count(*) FROM orders) \
@@ -237,9 +238,23 @@ impl Laptop {
         }
     }
 
-    /// What was there is no measure any more: the folder is another one.
-    pub fn forget_looks(&mut self) {
+    /// Keeps the folder as it is now. Nobody is at work.
+    pub fn back_up(&self) {
+        copy(&self.home.data_dir(), &self.backup());
+    }
+
+    /// The folder is again what it was when it was kept: what was seen since is no measure any more.
+    ///
+    /// # Panics
+    /// Where it can't be removed.
+    pub fn restore(&mut self) {
+        std::fs::remove_dir_all(self.home.data_dir()).expect("the folder goes");
+        copy(&self.backup(), &self.home.data_dir());
         self.earlier.clear();
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.home.folder().join("backup")
     }
 
     /// Keeps what the database says now, so that the oracle sees ends that change.

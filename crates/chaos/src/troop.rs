@@ -261,6 +261,25 @@ impl Troop {
         testkit::until("the database answers", || Books::read(self.fleet.database_url()).is_ok());
     }
 
+    /// Keeps the database as it is now. Nobody is at work.
+    pub fn back_up(&self) {
+        let _ = self.fleet.back_up();
+    }
+
+    /// The database is again what it was when it was kept: what was seen since is no measure any more. The broker knows
+    /// more than the database now.
+    pub fn restore(&mut self) {
+        self.fleet.restore();
+        self.earlier.clear();
+    }
+
+    /// Lets what is left be finished, asks for something that only it knows, and asks the oracle.
+    #[must_use]
+    pub fn finish_and<T>(mut self, ask: impl FnOnce(&Self) -> T) -> (T, Outcome) {
+        let _ = self.wait();
+        (ask(&self), self.judge())
+    }
+
     /// Lets the troop finish what is left, stops it, and asks the oracle.
     #[must_use]
     pub fn finish(mut self) -> Outcome {
@@ -297,7 +316,9 @@ impl Troop {
         Outcome::of(&evidence, self.kills, hit, || self.logs())
     }
 
-    fn logs(&self) -> String {
+    /// What the processes have said.
+    #[must_use]
+    pub fn logs(&self) -> String {
         let names = self.roles.keys().cloned().chain(ROLES.map(str::to_owned));
         let names: std::collections::BTreeSet<String> = names.chain(["strike".to_owned()]).collect();
         names.iter().map(|name| format!("--- {name}\n{}", self.fleet.log(name))).collect()

@@ -237,6 +237,16 @@ impl Fleet {
         self.runtime.block_on(self.database.take_away(away));
     }
 
+    /// Keeps the database as it is now, and answers the address of what is kept. Whoever is in is put out.
+    pub fn back_up(&self) -> String {
+        self.runtime.block_on(self.database.back_up())
+    }
+
+    /// The database is again what it was when it was kept.
+    pub fn restore(&self) {
+        self.runtime.block_on(self.database.restore());
+    }
+
     /// Keeps everybody else from a table, and returns when that is over.
     ///
     /// # Panics

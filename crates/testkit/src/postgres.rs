@@ -41,6 +41,28 @@ impl Postgres {
         }
     }
 
+    /// Copies it as it is now beside itself, in place of an earlier copy, and answers the copy's address. Whoever is in is put
+    /// out first.
+    pub(crate) async fn back_up(&self) -> String {
+        let (name, copy) = (&self.name, self.copy());
+        self.take_away(true).await;
+        on_server(&self.server, &format!("DROP DATABASE IF EXISTS {copy} WITH (FORCE)")).await;
+        on_server(&self.server, &format!("CREATE DATABASE {copy} TEMPLATE {name}")).await;
+        self.take_away(false).await;
+        format!("{}/{copy}", self.server)
+    }
+
+    /// It is again what it was when it was copied.
+    pub(crate) async fn restore(&self) {
+        let name = &self.name;
+        on_server(&self.server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        on_server(&self.server, &format!("CREATE DATABASE {name} TEMPLATE {}", self.copy())).await;
+    }
+
+    fn copy(&self) -> String {
+        format!("{}_copy", self.name)
+    }
+
     /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -60,12 +82,16 @@ pub fn postgres_blocking() -> Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let all = [self.copy(), self.name.clone()];
         let server = self.server.clone();
         // A thread and a runtime of its own: a test may end anywhere.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(on_server(&server, &sql));
+            runtime.expect("a runtime").block_on(async {
+                for name in all {
+                    on_server(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                }
+            });
         });
         if dropped.join().is_err() {
             eprintln!("the database {} stays behind", self.name);

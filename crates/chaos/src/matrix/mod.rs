@@ -7,6 +7,7 @@ pub mod lies;
 pub mod outages;
 pub mod passes;
 pub mod promises;
+pub mod restores;
 pub mod signals;
 pub mod turns;
 
@@ -27,6 +28,7 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
         lies::laptop(),
         signals::laptop(&passes),
         outages::laptop(),
+        restores::on(Pair::Sqlite),
     ]
     .into_iter()
     .flatten()
@@ -49,6 +51,7 @@ pub fn troop(site: &Site) -> Vec<Scenario> {
         signals::troop(&passes),
         cuts::troop(),
         outages::troop(),
+        restores::on(Pair::Fleet),
     ]
     .into_iter()
     .flatten()

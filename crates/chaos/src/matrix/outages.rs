@@ -1,23 +1,24 @@
-//! The ground gives way: databases and brokers that go, come back older or are copied, a disk that is full, and two of
+//! The ground gives way: databases, brokers and providers that go and come back, a disk that is full, and two of
 //! everything.
 
 use std::time::Duration;
 
-use liar::{Act, Entry, Fate, Op, Reply, Rule, Settings};
+use liar::{Act, Entry, Op, Reply, Rule};
 use testkit::{Broker, Server};
 
 use crate::laptop::{LEFT, Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
-use crate::site::{Site, TASKS, copy, write_records};
+use crate::site::{Site, TASKS, write_records};
 use crate::troop::{ROLES, Troop};
 
 const LAPTOP: &str = "outage, sqlite";
 const TROOP: &str = "outage, postgres and rabbitmq";
-/// Batches that the provider keeps until it is told otherwise.
-const HELD: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
-
 /// Requests of each kind that a provider does not hear while it is away.
 const AWAY: u32 = 12;
+/// How long a message is held that a broker wants back sooner.
+const HELD_MS: u64 = 4_000;
+/// What the program says of a connection or a channel that is gone.
+const LOST: &str = "connection to the broker lost";
 /// What the program says of a write that doesn't fit any more, from SQLite and from the system.
 const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too large"];
 
@@ -25,8 +26,6 @@ const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
     let mut all = vec![
-        Scenario::new(LAPTOP, "an older backup is restored while batches are out", older_backup),
-        Scenario::new(LAPTOP, "a copy with a tag of its own works beside the original", copied),
         Scenario::new(LAPTOP, "a create turns up after it was parked", turns_up),
         Scenario::new(
             LAPTOP,
@@ -52,6 +51,7 @@ pub fn troop() -> Vec<Scenario> {
         Scenario::new(TROOP, "the broker closes all connections", |site| {
             told(site, &[&["close_all_connections", "maintenance"]])
         }),
+        Scenario::new(TROOP, "the broker closes channels", channels_closed),
         Scenario::new(TROOP, "the broker raises an alarm", |site| {
             told(
                 site,
@@ -64,66 +64,6 @@ pub fn troop() -> Vec<Scenario> {
         Scenario::new(TROOP, "two of everything, and every work queue is deleted", two_of_everything),
         Scenario::new(TROOP, "poison comes in from outside", poison),
     ]
-}
-
-/// Batches stay at the provider until the settings say otherwise.
-pub(super) fn held() -> Settings {
-    Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() }
-}
-
-/// A copy of the folder from before the uploads takes the place of the one that has submitted: the audit finds what is
-/// out, and adopts it.
-fn older_backup(site: &Site) -> Outcome {
-    let mut laptop = Laptop::evening(site);
-    laptop.expected.spare_looks = 4;
-    let laptop = restored(laptop, &held());
-    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
-    laptop.finish()
-}
-
-/// A night that is at the provider, and then its folder as it was when all was planned and nothing had gone up.
-pub(super) fn restored(mut laptop: Laptop, settings: &Settings) -> Laptop {
-    laptop.liar.set(settings);
-    // Two batches are submitted at a time.
-    let slow = "provider.upload.before:1:sleep:30000,provider.upload.before:2:sleep:30000";
-    laptop.start_schedule_run(Some(slow));
-    laptop.until("all is planned", "SELECT 6 - count(*) FROM batches WHERE state = 'planned'");
-    laptop.kill();
-    let backup = laptop.home.folder().join("backup");
-    copy(&laptop.home.data_dir(), &backup);
-    laptop.up(None);
-    laptop.until("all batches are out", HELD);
-    laptop.kill();
-    laptop.forget_looks();
-    std::fs::remove_dir_all(laptop.home.data_dir()).expect("the folder goes");
-    copy(&backup, &laptop.home.data_dir());
-    laptop
-}
-
-/// A copy of the folder, whose batches are out, is given a tag of its own, and both collect them at the same time.
-fn copied(site: &Site) -> Outcome {
-    let mut laptop = Laptop::evening(site);
-    // Both look at the same batches.
-    laptop.expected.spare_looks = 60;
-    laptop.liar.set(&held());
-    laptop.start_schedule_run(None);
-    laptop.until("all batches are out", HELD);
-    laptop.kill();
-    let copied = site.overnight(&laptop.liar.base_url());
-    copy(&laptop.home.data_dir(), &copied.data_dir());
-    let _ = copied.run(&["instance", "rotate"]).exits(0);
-    laptop.up(None);
-    let mut beside = copied.spawn(&["up"]);
-    laptop.liar.set(&Settings { run_held: true, ..Settings::default() });
-    let _ = laptop.wait();
-    let answered = "SELECT count(*) FROM batch_job_tasks WHERE status = 'succeeded'";
-    testkit::until("the copy has every answer", || {
-        copied.database().number(answered) == laptop.number(answered)
-    });
-    crate::laptop::send(beside.id(), "TERM");
-    let ended = beside.wait().expect("a child of ours");
-    assert_eq!(ended.code(), Some(0), "the copy ends when it is asked to");
-    laptop.finish()
 }
 
 /// A create lands when it has long been given into a person's hands: the audit before the next create adopts it.
@@ -241,6 +181,19 @@ fn told(site: &Site, commands: &[&[&str]]) -> Outcome {
         std::thread::sleep(Duration::from_secs(2));
     }
     troop.finish()
+}
+
+/// Whoever holds a message for longer than this broker bears loses its channel, and somebody else gets the message.
+fn channels_closed(site: &Site) -> Outcome {
+    let broker = Broker::start_with("consumer_timeout = 1000\n");
+    let mut troop = Troop::at(site, broker.url(), site.server().database());
+    troop.expected.spare_looks = 8;
+    let slow = ["store.plan.before", "provider.upload.before", "store.poll.before", "store.collect.before"];
+    let slow = slow.map(|point| format!("{point}:1:sleep:{HELD_MS}"));
+    troop.muster(Some(&slow.join(",")));
+    troop.strike();
+    let (closed, outcome) = troop.finish_and(|troop| troop.logs().contains(LOST));
+    outcome.demand(closed, "a channel that is closed")
 }
 
 fn database_crashes(site: &Site) -> Outcome {

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use liar::{Entry, Fate, LineFault, Op, Rule, Settings};
+use liar::{Entry, Fate, LineFault, Op, Rule};
 
 use super::lies;
 use super::passes::Night;
-use crate::ground::{Ground, Pair};
+use crate::api;
+use crate::ground::{Ground, Pair, held};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::{AGENTS, TASKS};
 
@@ -50,9 +51,6 @@ const LIES: [&str; 16] = [
     "a line failed, and goes out again",
     "a line is there twice",
 ];
-/// Batches that the provider keeps until it is told otherwise.
-const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
-
 /// A little longer than it takes until an order that nobody has claimed is sent again.
 const SENT_AGAIN_MS: u64 = 6_000;
 /// A little longer than it takes until an order is sent again and the second message is taken.
@@ -60,6 +58,8 @@ const TAKEN_MS: u64 = 5_500;
 /// Looks at each of two batches, and how long each takes, where it takes long.
 const LOOKS: usize = 8;
 const LOOK_MS: u64 = 1_500;
+/// How long the id of a batch is known to nobody but its provider.
+const UNKEPT_MS: u64 = 2_000;
 /// How long an upload takes, where it takes long.
 const UPLOAD_MS: u64 = 3_000;
 
@@ -80,6 +80,7 @@ pub fn on(pair: Pair) -> Vec<Scenario> {
         of("what was refused is tried again by a person", retry),
         of("orders are sent twice, and both messages are taken", twice),
         of("a batch stays out, and its looks are sent twice", looked_at_twice),
+        of("a webhook comes before the id of its batch is stored", told_too_early),
     ];
     // Those that take longest come first.
     all.extend(kills.iter().chain(&KILLS).map(|&point| {
@@ -109,12 +110,12 @@ fn kill(mut ground: Ground, point: &str) -> Outcome {
 fn cancel(mut ground: Ground) -> Outcome {
     ground.expected().all_succeed = false;
     ground.expected().spare_looks += 2;
-    ground.liar().set(&Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() });
+    ground.liar().set(&held());
     ground.begin(Night::ByHand, None);
-    ground.until("all batches are out", ALL_OUT);
+    ground.until_all_are_out();
     let job = ground.texts("SELECT CAST(id AS TEXT) FROM batch_jobs ORDER BY id LIMIT 1").remove(0);
     let _ = ground.say(&["batch", "cancel", &job]).exits(0);
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     let _ = ground.wait();
     ends(&ground, "cancelled", TASKS);
     ends(&ground, "succeeded", (AGENTS.len() - 1) * TASKS);
@@ -173,8 +174,29 @@ fn looked_at_twice(mut ground: Ground) -> Outcome {
         "SELECT 1 - count(*) FROM (SELECT 1 FROM orders WHERE lane = 'poll' AND sends > 1 LIMIT 1) AS again",
     );
     testkit::until("both batches were looked at often", || looked_at_often(&ground) == 2);
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     ground.finish()
+}
+
+/// The provider has told of the end of a batch before anybody has kept its id: there is nothing to look at yet, and the
+/// chain of looks begins all the same.
+fn told_too_early(mut ground: Ground) -> Outcome {
+    ground.home().set("OPENAI_WEBHOOK_SECRET", api::SECRET);
+    let api = api::Api::start(ground.home(), None);
+    let slow = (1..=AGENTS.len() * TASKS).map(|pass| format!("store.create.before:{pass}:sleep:{UNKEPT_MS}"));
+    ground.begin(Night::ByHand, Some(&slow.collect::<Vec<_>>().join(",")));
+    let created = |entry| match entry {
+        Entry::Batch { id, .. } => Some(id),
+        _ => None,
+    };
+    let first = || ground.liar().ledger().into_iter().find_map(created);
+    testkit::until("a batch is created", || first().is_some());
+    let batch = first().expect("it was there");
+    assert_eq!(api.say_ended(&batch), Some(204), "a hint is taken, whatever it is about");
+    let kept = ground.number(&format!("SELECT count(*) FROM batches WHERE provider_id = '{batch}'"));
+    let _ = ground.wait();
+    drop(api);
+    ground.finish().demand(kept == 0, "a webhook before the id")
 }
 
 /// Batches that were looked at [`LOOKS`] times or more.

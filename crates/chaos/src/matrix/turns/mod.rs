@@ -1,8 +1,8 @@
 //! Turns that a quiet night doesn't take: what people say, what comes back older, late or twice, what fails again and
 //! again. Each is killed before and behind the step that it is about, and the night goes on.
 
-mod laptop;
 mod people;
+mod restored;
 mod troop;
 mod trouble;
 
@@ -10,15 +10,12 @@ use crash::{Point, Step};
 
 use super::passes::Night;
 use crate::ground::{Ground, Pair};
-use crate::laptop::Laptop;
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 use crate::troop::Troop;
 
 const LAPTOP: &str = "turn and crash point, sqlite";
 const TROOP: &str = "turn and crash point, postgres and rabbitmq";
-/// 0 once all batches are at the provider.
-const ALL_OUT: &str = "SELECT 6 - count(*) FROM batches WHERE state = 'open'";
 
 /// A turn, the steps that it takes, and what is done on its ground to the night and to whoever comes by.
 struct Turn<T: 'static> {
@@ -30,20 +27,27 @@ struct Turn<T: 'static> {
 /// On a laptop.
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
-    let of = |turns| scenarios(LAPTOP, turns, |site| evening(Pair::Sqlite, site));
-    let laptop = scenarios(LAPTOP, laptop::TURNS, quiet_laptop);
-    of(people::TURNS).into_iter().chain(of(trouble::TURNS)).chain(laptop).collect()
+    on(Pair::Sqlite, LAPTOP)
 }
 
 /// In a troop.
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
-    let of = |turns| scenarios(TROOP, turns, |site| evening(Pair::Fleet, site));
     let troop = scenarios(TROOP, troop::TURNS, Troop::evening);
-    of(people::TURNS).into_iter().chain(of(trouble::TURNS)).chain(troop).collect()
+    on(Pair::Fleet, TROOP).into_iter().chain(troop).collect()
 }
 
-fn scenarios<T>(group: &'static str, turns: &'static [Turn<T>], evening: fn(&Site) -> T) -> Vec<Scenario> {
+/// Those that are taken on either pair.
+fn on(pair: Pair, group: &'static str) -> Vec<Scenario> {
+    let turns = [people::TURNS, trouble::TURNS, restored::TURNS].into_iter();
+    turns.flat_map(|turns| scenarios(group, turns, move |site| evening(pair, site))).collect()
+}
+
+fn scenarios<T>(
+    group: &'static str,
+    turns: &'static [Turn<T>],
+    evening: impl Fn(&Site) -> T + Copy + Send + Sync + 'static,
+) -> Vec<Scenario> {
     let of = move |turn: &'static Turn<T>| {
         let points = Point::ALL.iter().filter(|point| turn.steps.contains(&point.step));
         points.map(move |point| {
@@ -60,12 +64,6 @@ fn evening(pair: Pair, site: &Site) -> Ground {
     let mut ground = pair.evening(site);
     ground.expected().spare_looks += 4;
     ground
-}
-
-fn quiet_laptop(site: &Site) -> Laptop {
-    let mut laptop = Laptop::evening(site);
-    laptop.expected.spare_looks = 4;
-    laptop
 }
 
 /// The night itself, once the turn has come.

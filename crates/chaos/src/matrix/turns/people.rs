@@ -2,13 +2,12 @@
 //! nothing, and can be said again.
 
 use crash::Step;
-use liar::{Act, Liar, Op, Reply, Rule, Settings};
+use liar::{Act, Liar, Op, Reply, Rule};
 
-use super::super::outages::held;
 use super::super::passes::Night;
-use super::{ALL_OUT, Turn, is_done, night};
+use super::{Turn, is_done, night};
 use crate::api;
-use crate::ground::Ground;
+use crate::ground::{Ground, held};
 use crate::laptop::UNPARKED;
 use crate::scenario::Outcome;
 use crate::site::{TASKS, write_records};
@@ -118,7 +117,7 @@ fn all_out(ground: &mut Ground, wish: Option<&str>) -> Vec<String> {
     ground.expected().all_succeed = false;
     ground.liar().set(&held());
     ground.begin(Night::ByHand, wish);
-    ground.until("all batches are out", ALL_OUT);
+    ground.until_all_are_out();
     ground.texts(JOBS)
 }
 
@@ -127,7 +126,7 @@ fn called_off(mut ground: Ground, wish: &str) -> Outcome {
     let cancel = ["batch", "cancel", jobs[0].as_str()];
     ground.dies(&cancel, wish);
     let _ = ground.say(&cancel).exits(0);
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     ground.finish()
 }
 
@@ -136,7 +135,7 @@ fn batches_called_off(mut ground: Ground, wish: &str) -> Outcome {
     let cancel = ground.home().spawn(&["batch", "cancel", &jobs[0]]);
     ground.replace(None);
     reap(cancel);
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     ground.finish()
 }
 
@@ -177,7 +176,7 @@ fn nudged(mut ground: Ground, wish: &str) -> Outcome {
     ground.home().set("OPENAI_WEBHOOK_SECRET", api::SECRET);
     ground.liar().set(&held());
     ground.begin(Night::ByHand, None);
-    ground.until("all batches are out", ALL_OUT);
+    ground.until_all_are_out();
     let batch = ground.texts("SELECT provider_id FROM batches ORDER BY id LIMIT 1").remove(0);
     let mut api = api::Api::start(ground.home(), Some(wish));
     assert_eq!(api.say_ended(&batch), None, "the server is gone");
@@ -185,7 +184,7 @@ fn nudged(mut ground: Ground, wish: &str) -> Outcome {
     ground.struck(wish);
     let api = api::Api::start(ground.home(), None);
     assert_eq!(api.say_ended(&batch), Some(204));
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     let _ = ground.wait();
     drop(api);
     ground.finish()

@@ -4,10 +4,9 @@
 use crash::Step;
 use liar::{Act, Entry, Op, Reply, Rule, Settings};
 
-use super::super::outages::held;
 use super::super::passes::Night;
-use super::{ALL_OUT, Turn, armed_night};
-use crate::ground::Ground;
+use super::{Turn, armed_night};
+use crate::ground::{Ground, held};
 use crate::laptop::UNPARKED;
 use crate::scenario::Outcome;
 
@@ -41,11 +40,11 @@ fn spare(mut ground: Ground, wish: &str) -> Outcome {
     ground.liar().set(&Settings { lag_ms: 1_500, ..held() });
     ground.liar().tell(Rule::of(Op::Create).act(Act::Twice).reply(Reply::Drop));
     ground.begin(Night::ByHand, Some(wish));
-    ground.until("all batches are out", ALL_OUT);
+    ground.until_all_are_out();
     testkit::until("the second batch is asked to stop", || {
         ground.liar().ledger().iter().any(|entry| matches!(entry, Entry::Request { op: Op::Cancel, .. }))
     });
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     ground.finish()
 }
 
@@ -96,11 +95,11 @@ fn run_fails(ground: Ground, wish: &str) -> Outcome {
 fn too_many(mut ground: Ground, wish: &str) -> Outcome {
     ground.liar().set(&held());
     ground.begin(Night::ByHand, Some(wish));
-    ground.until("all batches are out", ALL_OUT);
+    ground.until_all_are_out();
     for op in [Op::GetBatch, Op::ListBatches] {
         ground.liar().tell(Rule::of(op).times(2).refused(429, "rate_limit_exceeded"));
     }
-    ground.liar().set(&Settings { run_held: true, ..Settings::default() });
+    ground.let_run();
     let _ = ground.wait();
     ground.finish()
 }
