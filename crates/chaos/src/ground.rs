@@ -61,6 +61,7 @@ impl Pair {
             Self::Sqlite => !matches!(
                 step,
                 Step::TakeLease
+                    | Step::GiveLease
                     | Step::Published
                     | Step::PublishAgain
                     | Step::SayOfCommand

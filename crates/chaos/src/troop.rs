@@ -147,21 +147,24 @@ impl Troop {
     /// # Panics
     /// Where none dies in time.
     pub fn replace(&mut self, wish: Option<&str>) {
-        let (hits, deadline) = (self.hit.len(), Instant::now() + SOON);
-        while self.hit.len() == hits {
-            assert!(Instant::now() < deadline, "waited in vain until a process dies at its point");
+        assert!(self.dies_within(SOON, wish), "waited in vain until a process dies at its point");
+    }
+
+    /// Whether a process dies at its point in this time; another one is put in its place, armed where a point is named.
+    pub fn dies_within(&mut self, patience: Duration, wish: Option<&str>) -> bool {
+        let (hits, deadline) = (self.hit.len(), Instant::now() + patience);
+        while self.hit.len() == hits && Instant::now() < deadline {
             self.tend_with(wish);
             std::thread::sleep(LOOK);
         }
+        self.hit.len() > hits
     }
 
     /// Kills every process; they stay away.
     pub fn kill_all(&mut self) {
         for name in self.fleet.names() {
-            self.fleet.kill(&name);
-            self.kills += 1;
+            self.kill(&name);
         }
-        self.look();
     }
 
     /// Keeps that a process beside the night has ended at a crash point.
@@ -185,8 +188,9 @@ impl Troop {
 
     /// Kills a process; it is started again when somebody looks.
     pub fn kill(&mut self, name: &str) {
-        if let Some(pid) = self.fleet.pid(name) {
-            crate::laptop::send(pid, "KILL");
+        if self.fleet.pid(name).is_some() {
+            let status = self.fleet.kill(name);
+            self.note(name, status);
         }
     }
 

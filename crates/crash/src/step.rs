@@ -120,6 +120,8 @@ steps! {
     NoteBatch = "store.note_batch",
     /// The publishing of events is taken by one process.
     TakeLease = "store.take_lease",
+    /// Whoever publishes events stops, and lets another process do it.
+    GiveLease = "store.give_lease",
     /// An account rests.
     Rest = "store.rest",
     /// Events are marked as published.

@@ -41,7 +41,9 @@ const NAME: &str = "events";
 pub(crate) async fn run(context: Context, events: Events, stop: CancellationToken) {
     let (holder, mut looked) = (context.clock().new_id(), None);
     loop {
-        let pause = match context.store.take_lease(NAME, holder, LEASE).await {
+        let taken = context.store.take_lease(NAME, holder, LEASE).await;
+        let is_ours = matches!(taken, Ok(true));
+        let pause = match taken {
             Ok(true) => match publish(&context, &events, &mut looked).await {
                 Ok(0) => IDLE,
                 Ok(_) => Duration::ZERO,
@@ -62,7 +64,12 @@ pub(crate) async fn run(context: Context, events: Events, stop: CancellationToke
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                if is_ours && let Err(error) = context.store.give_lease(NAME, holder).await {
+                    tracing::warn!(error = %chain(&error), "others publish events once our lease has run out");
+                }
+                return;
+            }
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -28,6 +28,16 @@ impl Store {
         Ok(sql.run(&self.connection).await? == 1)
     }
 
+    /// Gives a lease back, so that nobody waits for its end.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn give_lease(&self, name: &str, holder: Uuid) -> Result<(), StoreError> {
+        let text = "DELETE FROM leases WHERE name = $1 AND holder = $2";
+        self.write(Step::GiveLease, text).text(name).id(holder).run(&self.connection).await?;
+        Ok(())
+    }
+
     /// Lets all processes leave alone what the rest names, for at least so long from now on.
     ///
     /// # Errors

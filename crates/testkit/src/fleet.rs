@@ -103,14 +103,14 @@ impl Fleet {
             .unwrap_or_else(|error| panic!("{name} did not come up: {error}\n{}", self.log(name)))
     }
 
-    /// Kills a process as a power cut would.
+    /// Kills a process as a power cut would, and answers how it ended: it may have been gone by then.
     ///
     /// # Panics
     /// Where there is none of this name.
-    pub fn kill(&mut self, name: &str) {
+    pub fn kill(&mut self, name: &str) -> ExitStatus {
         let mut process = self.processes.remove(name).expect("a process of this name");
         process.kill().expect("it is there");
-        process.wait().expect("it ends");
+        process.wait().expect("it ends")
     }
 
     /// Asks a process to stop, and answers how it ended.

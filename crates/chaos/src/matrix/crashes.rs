@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::passes::{Night, Passes, comes_by, sees_to, write_down, write_no_more};
+use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -50,16 +50,22 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     let mut all = Vec::new();
     for (&role, wishes) in passes {
         for wish in wishes.clone() {
-            let name = format!("{role} at {wish}");
+            let (name, shared) = (format!("{role} at {wish}"), is_shared(passes, &wish));
             all.push(Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
                 let mut troop = Troop::evening(site);
                 sees_to(&troop.liar, &wish);
                 // It goes first, so that no other one is there before it.
                 troop.start(role, role, &[("OVERNIGHT_CRASH", &wish)]);
+                if shared {
+                    troop.strike();
+                    let _ = troop.dies_within(HEAD_START, None);
+                }
                 for other in ROLES.iter().filter(|other| **other != role) {
                     troop.start(other, other, &[]);
                 }
-                troop.strike();
+                if !shared {
+                    troop.strike();
+                }
                 troop.finish().died_at(&wish)
             }));
         }

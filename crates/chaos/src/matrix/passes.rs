@@ -17,6 +17,8 @@ const LOG: &str = "OVERNIGHT_CRASH_LOG";
 const UNWRITTEN: &str = "SELECT 1 - count(*) FROM schedules WHERE next_at IS NOT NULL";
 /// Passes of the step that asks for one batch by itself, which a night may take or not: the list may answer first.
 const LOOKS: [&str; 2] = ["provider.look.before:1", "provider.look.after:1"];
+/// How long an armed process has to come by its point, before others come by it.
+pub(crate) const HEAD_START: Duration = Duration::from_secs(2);
 /// The nights that are to come: a schedule and a date.
 const TO_COME: &str = "SELECT name || ' ' || next_date FROM schedules WHERE next_at IS NOT NULL";
 
@@ -69,6 +71,11 @@ fn with_looks(passes: &mut Passes, who: &'static str) {
     let wishes = passes.entry(who).or_default();
     wishes.retain(|wish| !LOOKS.contains(&wish.as_str()));
     wishes.extend(LOOKS.map(str::to_owned));
+}
+
+/// Whether several roles come by a point, so that whoever is first takes the pass from the others.
+pub(crate) fn is_shared(passes: &Passes, wish: &str) -> bool {
+    passes.values().filter(|wishes| wishes.iter().any(|of_role| of_role == wish)).count() > 1
 }
 
 /// Sees to it that a point is come by: what no list shows is looked at by itself.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::passes::{Night, Passes, comes_by, sees_to, write_down, write_no_more};
+use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, SOON};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -11,8 +11,6 @@ use crate::troop::{ROLES, Troop};
 
 /// How long a step takes in which a process is asked to stop.
 const STEP_MS: u64 = 400;
-/// How long a process has to come by the points of its start, before others come by them.
-const HEAD_START: Duration = Duration::from_secs(2);
 /// How long a zombie lies there: longer than a lease, than a create may take, and than it is looked for.
 const ZOMBIE: Duration = Duration::from_secs(9);
 
@@ -37,13 +35,12 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     for (&role, wishes) in passes {
         for point in first(wishes) {
             let name = format!("{role} at {point}");
-            let stopped = point.clone();
+            let first = First { role, shared: is_shared(passes, &format!("{point}:1")), point };
+            let stopped = first.clone();
             all.push(Scenario::new("SIGTERM, postgres and rabbitmq", name.clone(), move |site| {
-                drained(site, role, &stopped)
+                drained(site, &stopped)
             }));
-            all.push(Scenario::new("zombie, postgres and rabbitmq", name, move |site| {
-                zombie(site, role, &point)
-            }));
+            all.push(Scenario::new("zombie, postgres and rabbitmq", name, move |site| zombie(site, &first)));
         }
     }
     all
@@ -65,38 +62,53 @@ fn terminated(site: &Site, point: &str) -> Outcome {
     laptop.finish().demand(came, point)
 }
 
+/// The first pass of a role by a point.
+#[derive(Clone, Debug)]
+struct First {
+    role: &'static str,
+    point: String,
+    /// Whether others come by it, too.
+    shared: bool,
+}
+
 /// A troop at work in which one role does something at its first pass of a point, and whether it has come by.
-fn troop_with(site: &Site, role: &str, point: &str, mode: &str) -> (Troop, bool) {
+fn troop_with(site: &Site, first: &First, mode: &str) -> (Troop, bool) {
+    let First { role, point, shared } = first;
     let mut troop = Troop::evening(site);
     sees_to(&troop.liar, point);
     let log = troop.fleet.home.folder().join("passed");
     let log_path = log.to_str().expect("a path of text");
-    let wish = format!("{point}:1:{mode}");
+    let (pass, wish) = (format!("{point}:1"), format!("{point}:1:{mode}"));
     // It goes first, so that no other one is there before it; and it may stop before it has said that it is up.
     troop.start_unwatched(role, role, &[("OVERNIGHT_CRASH", &wish), ("OVERNIGHT_CRASH_LOG", log_path)]);
-    let first_pass = format!("{point}:1");
-    let _ = comes_by(&log, &first_pass, HEAD_START);
-    for other in ROLES.iter().filter(|other| **other != role) {
+    if *shared {
+        troop.strike();
+    }
+    let _ = comes_by(&log, &pass, HEAD_START);
+    for other in ROLES.iter().filter(|other| *other != role) {
         troop.start(other, other, &[]);
     }
-    troop.strike();
-    let came = comes_by(&log, &first_pass, SOON);
+    if !shared {
+        troop.strike();
+    }
+    let came = comes_by(&log, &pass, SOON);
     (troop, came)
 }
 
 /// A role is asked to stop while it takes a step, and another one is started.
-fn drained(site: &Site, role: &str, point: &str) -> Outcome {
-    let (mut troop, came) = troop_with(site, role, point, &format!("sleep:{STEP_MS}"));
+fn drained(site: &Site, first: &First) -> Outcome {
+    let (mut troop, came) = troop_with(site, first, &format!("sleep:{STEP_MS}"));
     if came {
-        troop.stop(role);
+        troop.stop(first.role);
     }
-    troop.start(&format!("{role}-2"), role, &[]);
-    troop.finish().demand(came, point)
+    troop.start(&format!("{}-2", first.role), first.role, &[]);
+    troop.finish().demand(came, &first.point)
 }
 
 /// A role stops dead in a step, another one takes over, and the first one goes on where it was.
-fn zombie(site: &Site, role: &str, point: &str) -> Outcome {
-    let (mut troop, _) = troop_with(site, role, point, "stop");
+fn zombie(site: &Site, first: &First) -> Outcome {
+    let (mut troop, _) = troop_with(site, first, "stop");
+    let role = first.role;
     troop.expected.spare_looks = 6;
     // What it was about to upload, another one has uploaded meanwhile.
     troop.expected.spare_files = 2;
@@ -104,7 +116,7 @@ fn zombie(site: &Site, role: &str, point: &str) -> Outcome {
     let _ = troop.wait_for(ZOMBIE);
     let lay_there = troop.fleet.pid(role).is_some_and(stands_still);
     troop.fleet.signal(role, "CONT");
-    troop.finish().demand(lay_there, point)
+    troop.finish().demand(lay_there, &first.point)
 }
 
 /// Whether a process is stopped, as by SIGSTOP.

@@ -515,6 +515,10 @@ async fn a_lease_has_one_holder_at_a_time(database: Fresh) {
     assert!(!store.take_lease("events", other, LEASE).await.unwrap());
     assert!(store.take_lease("events", one, Duration::ZERO).await.unwrap(), "its holder renews it");
     assert!(store.take_lease("events", other, LEASE).await.unwrap(), "it has run out");
+    store.give_lease("events", one).await.unwrap();
+    assert!(!store.take_lease("events", one, LEASE).await.unwrap(), "only its holder gives it back");
+    store.give_lease("events", other).await.unwrap();
+    assert!(store.take_lease("events", one, LEASE).await.unwrap(), "nobody has it");
 }
 
 async fn a_rest_is_everybodys_and_only_grows(database: Fresh) {

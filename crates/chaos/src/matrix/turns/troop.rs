@@ -16,6 +16,7 @@ pub(super) const TURNS: &[Turn<Troop>] = &[
         steps: &[Step::SayOfCommand, Step::LetterRefuse, Step::QueueBury],
         run: refused_command,
     },
+    Turn { name: "whoever publishes is asked to stop", steps: &[Step::GiveLease], run: publisher_stops },
     Turn { name: "the queue of events goes", steps: &[Step::PublishAgain, Step::QueueKeep], run: queue_goes },
 ];
 
@@ -59,6 +60,18 @@ fn refused_command(mut troop: Troop, wish: &str) -> Outcome {
     troop.expected.poison = vec![body];
     troop.replace(None);
     troop.strike();
+    troop.finish()
+}
+
+/// All are asked to stop when all is done, and one of them has published till then.
+fn publisher_stops(mut troop: Troop, wish: &str) -> Outcome {
+    troop.muster(Some(wish));
+    troop.strike();
+    let _ = troop.wait();
+    for role in ROLES {
+        troop.stop(role);
+    }
+    troop.muster(None);
     troop.finish()
 }
 
