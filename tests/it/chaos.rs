@@ -9,7 +9,7 @@ use chaos::scenario::{Scenario, run_all};
 use chaos::site::Site;
 
 /// Longest a part may take; one that takes longer has not run whole, and fails.
-const PATIENCE: Duration = Duration::from_secs(400);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Scenarios at once: each mostly waits.
 const AT_ONCE: usize = 8;
 

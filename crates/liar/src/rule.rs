@@ -206,6 +206,8 @@ pub struct Settings {
     pub lag_walks: u32,
     /// The id of a file that no list shows, as if the lists lagged.
     pub hidden_file: Option<String>,
+    /// No list shows any file.
+    pub hide_files: bool,
     /// Batches on a page, at most.
     pub page: usize,
     /// The list begins anywhere.
@@ -226,6 +228,7 @@ impl Default for Settings {
             lag_ms: 0,
             lag_walks: 0,
             hidden_file: None,
+            hide_files: false,
             page: 100,
             shuffled: false,
             fence: Fence::BatchFails,

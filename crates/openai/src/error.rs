@@ -92,10 +92,10 @@ impl CallError {
         self.status == Some(429) && !self.is_quota()
     }
 
-    /// There is no such batch or file.
+    /// There is no such batch or file, in the provider's own word: a page of whoever stands in between says nothing.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status == Some(404)
+        self.status == Some(404) && self.class == Class::Refused
     }
 }
 

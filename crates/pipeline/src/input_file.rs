@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::BatchId;
 use futures_util::stream::{self, Stream};
+use openai::CallError;
 use sha2::{Digest as _, Sha256};
 use store::BatchRow;
 
@@ -47,24 +48,34 @@ pub(crate) async fn identify(context: &Context, row: &BatchRow, tag: &str) -> Re
     Ok(InputFile { name, sha256, bytes })
 }
 
-/// The provider's id of the input file: of one that an earlier try has left there, or of a new upload.
-pub(crate) async fn upload(context: &Context, row: &BatchRow, file: &InputFile) -> Result<Uploaded, Failure> {
-    if let Some(file_id) = find(context, file).await? {
-        return Ok(Uploaded { file_id, found: true });
+/// Brings the input file to the provider, where no earlier try has left it there.
+pub(crate) async fn upload(context: &Context, row: &BatchRow, file: &InputFile) -> Result<Upload, Failure> {
+    if let Some(there) = find(context, file).await? {
+        return Ok(Upload::There(there));
     }
     let body = stream(context.clone(), row.batch.id, row.endpoint.clone());
-    let uploaded = outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await;
-    // What the provider has refused isn't there; anything else may be.
-    if !uploaded.as_ref().is_err_and(|error| error.status().is_some_and(|status| status < 500)) {
-        context.uploads.lock().await.remember(&file.name);
-    }
+    let uploaded = match outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await {
+        // What the provider has refused isn't there; anything else may be.
+        Err(error) if error.class() == openai::Class::Refused => return Ok(Upload::Refused(error)),
+        uploaded => uploaded,
+    };
+    context.uploads.lock().await.remember(&file.name);
     let uploaded = uploaded?;
     if uploaded.bytes != file.bytes {
         outside::delete_file(context, &uploaded.id).await?;
         let text = format!("the provider stored {} of {} bytes of {}", uploaded.bytes, file.bytes, file.name);
         return Err(Failure::Fault(text));
     }
-    Ok(Uploaded { file_id: uploaded.id, found: false })
+    Ok(Upload::There(Uploaded { file_id: uploaded.id, found: false, spares: Vec::new() }))
+}
+
+/// What became of an upload.
+#[derive(Clone, Debug)]
+pub(crate) enum Upload {
+    /// The file is at the provider.
+    There(Uploaded),
+    /// The provider doesn't take it.
+    Refused(CallError),
 }
 
 /// An input file at the provider.
@@ -73,11 +84,24 @@ pub(crate) struct Uploaded {
     pub(crate) file_id: String,
     /// Left there by an earlier try, which may have gone further.
     pub(crate) found: bool,
+    /// Others of the same name and size, one of which an earlier try may have named in a create.
+    pub(crate) spares: Vec<String>,
 }
 
-/// A file of the same name and size. The oldest of several is taken; the others were never named in a
-/// create, and go.
-async fn find(context: &Context, file: &InputFile) -> Result<Option<String>, Failure> {
+/// Deletes files that no create has named. Somebody else may have done so.
+pub(crate) async fn delete(context: &Context, spares: &[String]) -> Result<(), Failure> {
+    for spare in spares {
+        match outside::delete_file(context, spare).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A file of the same name and size; the oldest of several is taken.
+async fn find(context: &Context, file: &InputFile) -> Result<Option<Uploaded>, Failure> {
     if !context.uploads.lock().await.may_have(context, &file.name).await? {
         return Ok(None);
     }
@@ -91,10 +115,7 @@ async fn find(context: &Context, file: &InputFile) -> Result<Option<String>, Fai
     found.sort();
     let mut ids = found.into_iter().map(|(_, id)| id);
     let oldest = ids.next();
-    for spare in ids {
-        outside::delete_file(context, &spare).await?;
-    }
-    Ok(oldest)
+    Ok(oldest.map(|file_id| Uploaded { file_id, found: true, spares: ids.collect() }))
 }
 
 fn stream(

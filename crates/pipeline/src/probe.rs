@@ -117,7 +117,7 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
             self.cancel(batch).await;
         }
         let second = self.upload(2).await?;
-        self.fence(&second).await?;
+        self.fence(&second, created.is_some()).await?;
         // Last of all, so that a batch which the list shows late had its time.
         self.refusal(&first, &refused, created.as_ref()).await
     }
@@ -319,8 +319,8 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
         self.tell("cancel", "a batch that is open can be cancelled", holds, detail);
     }
 
-    /// The file is gone before a create names it.
-    async fn fence(&mut self, file_id: &str) -> Result<(), CallError> {
+    /// The file is gone before a create names it. Where no create succeeds, a refusal says nothing about the file.
+    async fn fence(&mut self, file_id: &str, creates_succeed: bool) -> Result<(), CallError> {
         let assumption = "a create that names a deleted file fails, or its batch never runs";
         match outside::delete_file(self.context, file_id).await {
             Ok(answer) if answer.deleted => {}
@@ -337,11 +337,12 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
             Create::Refused(error)
                 if !error.is_auth() && !error.is_quota() && error.status() != Some(429) =>
             {
-                let status = error.status().unwrap_or_default();
-                (
-                    Holds::Yes,
-                    format!("the create was refused: HTTP {status} {}", error.code().unwrap_or_default()),
-                )
+                let (status, code) = (error.status().unwrap_or_default(), error.code().unwrap_or_default());
+                if creates_succeed {
+                    (Holds::Yes, format!("the create was refused: HTTP {status} {code}"))
+                } else {
+                    (Holds::Unknown, format!("a create with its file was refused, too: HTTP {status} {code}"))
+                }
             }
             Create::Created(batch) => self.watch(&batch).await?,
             other => (Holds::Unknown, outcome(&other)),

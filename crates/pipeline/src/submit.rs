@@ -14,7 +14,7 @@ use wire::{COMPLETION_WINDOW, CreateBatch};
 use crate::audit;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::input_file::{self, InputFile};
+use crate::input_file::{self, InputFile, Upload};
 use crate::outside::{self, Permission};
 use crate::reconcile;
 use crate::seen::{conclude, seen};
@@ -64,8 +64,8 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
     let tag = context.store.instance_tag().await?;
     let file = input_file::identify(context, &row, &tag).await?;
     let uploaded = match input_file::upload(context, &row, &file).await {
-        Ok(uploaded) => uploaded,
-        Err(Failure::Provider(error)) if error.class() == openai::Class::Refused => {
+        Ok(Upload::There(uploaded)) => uploaded,
+        Ok(Upload::Refused(error)) => {
             return Ok(Handled::if_changed(
                 conclude(
                     context,
@@ -79,14 +79,15 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         }
         Err(failure) => return Err(failure),
     };
-    // An earlier try left the file, so it may have gone further than its record says. A batch that failed
-    // its validation never ran: it changes nothing, and the create goes out.
-    if uploaded.found
+    // An earlier try left the file, or is on record with one, so it may have gone further than its record says. A batch
+    // that failed its validation never ran: it changes nothing, and the create goes out.
+    if (uploaded.found || row.file_id.is_some())
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
         && reconcile::take_in(context, id, seen(&batch), Some(claimed), Step::Adopt).await?
     {
         return Ok(Handled::Answered);
     }
+    input_file::delete(context, &uploaded.spares).await?;
     let permission = Permission::of(context, context.config.create_within / 2);
     let intent = Fact::Uploaded { file_id: uploaded.file_id.clone() };
     let policy = context.batch_policy();

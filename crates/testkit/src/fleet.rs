@@ -16,6 +16,9 @@ pub const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672";
 /// The variable that says it.
 const VARIABLE: &str = "TEST_AMQP_URL";
 
+/// Longest time that a process has to stop: more than any of ours may take.
+const STOPPED: Duration = Duration::from_secs(40);
+
 /// A fleet that is stopped when it is dropped.
 pub struct Fleet {
     /// The environment that all share; commands run in it.
@@ -121,7 +124,8 @@ impl Fleet {
         self.stop_and_see(name).code()
     }
 
-    /// The same, where it may end by a signal all the same, and it matters by which.
+    /// The same, where it may end by a signal all the same, and it matters by which: it is killed if it hasn't ended in
+    /// [`STOPPED`].
     ///
     /// # Panics
     /// Where there is none of this name.
@@ -129,6 +133,14 @@ impl Fleet {
         let mut process = self.processes.remove(name).expect("a process of this name");
         let pid = process.id().to_string();
         std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        let deadline = Instant::now() + STOPPED;
+        while Instant::now() < deadline {
+            if let Some(status) = process.try_wait().expect("it can be asked") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        process.kill().expect("it is there");
         process.wait().expect("it ends")
     }
 

@@ -1,4 +1,5 @@
-//! The matrix: every scenario there is, in an order that is the same every time.
+//! The matrix: every scenario there is, in an order that is the same every time: what shows most comes first, for a run
+//! whose time is up.
 
 pub mod cancels;
 pub mod crashes;
@@ -22,13 +23,13 @@ pub fn laptop(site: &Site) -> Vec<Scenario> {
     let promises = promises::on(Pair::Sqlite);
     [
         promises,
-        crashes::laptop(&passes),
-        turns::laptop(),
-        cancels::on(Pair::Sqlite),
-        lies::laptop(),
-        signals::laptop(&passes),
         outages::laptop(),
         restores::on(Pair::Sqlite),
+        cancels::on(Pair::Sqlite),
+        turns::laptop(),
+        crashes::laptop(&passes),
+        lies::laptop(),
+        signals::laptop(&passes),
     ]
     .into_iter()
     .flatten()
@@ -43,15 +44,15 @@ pub fn troop(site: &Site) -> Vec<Scenario> {
     let promises = promises::on(Pair::Fleet);
     [
         promises,
-        crashes::troop(&passes),
-        crashes::by_clock(by_clock),
-        turns::troop(),
-        cancels::on(Pair::Fleet),
-        lies::troop(),
-        signals::troop(&passes),
-        cuts::troop(),
         outages::troop(),
         restores::on(Pair::Fleet),
+        cuts::troop(),
+        cancels::on(Pair::Fleet),
+        turns::troop(),
+        crashes::troop(&passes),
+        crashes::by_clock(by_clock),
+        lies::troop(),
+        signals::troop(&passes),
     ]
     .into_iter()
     .flatten()

@@ -108,7 +108,7 @@ fn kill(mut ground: Ground, point: &str) -> Outcome {
 
 /// One of the jobs is called off: its tasks end cancelled, and those of the others are answered.
 fn cancel(mut ground: Ground) -> Outcome {
-    ground.expected().all_succeed = false;
+    ground.expected().may_fail = TASKS;
     ground.expected().spare_looks += 2;
     ground.liar().set(&held());
     ground.begin(Night::ByHand, None);
@@ -124,7 +124,7 @@ fn cancel(mut ground: Ground) -> Outcome {
 
 /// A line that the provider refused stays so, until a person tries it again as a job of its own.
 fn retry(mut ground: Ground) -> Outcome {
-    ground.expected().all_succeed = false;
+    ground.expected().may_fail = 1;
     let fate = Fate { lines: vec![(1, LineFault::Http(400))], ..Fate::default() };
     ground.liar().tell(Rule::of(Op::Create).fate(fate));
     ground.begin(Night::ByHand, None);

@@ -7,6 +7,8 @@ use crate::evidence::{Evidence, Finding};
 
 const TASK: &str = "task.completed.v1";
 const JOB: &str = "job.completed.v1";
+/// What outsiders wait for: outcomes, and what waits for a person.
+const OWED: [&str; 4] = [TASK, JOB, "batch.unknown.v1", "batch.parked.v1"];
 
 /// I6: every outcome of a task or a job is one event with one id, and the numbers of a job's events have no gap.
 #[must_use]
@@ -81,7 +83,7 @@ pub fn poison_is_kept(evidence: &Evidence) -> Vec<Finding> {
 pub fn published_was_heard(evidence: &Evidence) -> Vec<Finding> {
     let Some(heard) = &evidence.heard else { return Vec::new() };
     let heard: BTreeSet<&str> = heard.iter().map(|event| event.id.as_str()).collect();
-    let owed = evidence.books.events.iter().filter(|event| event.kind == TASK || event.kind == JOB);
+    let owed = evidence.books.events.iter().filter(|event| OWED.contains(&event.kind.as_str()));
     owed.filter_map(|event| match (event.published.is_empty(), heard.contains(event.id.as_str())) {
         (false, false) => Some(Finding::new(
             "I8",

@@ -206,7 +206,18 @@ fn i2_sees_a_lost_a_changed_and_a_doubled_answer() {
 #[test]
 fn i3_sees_what_has_no_end() {
     sees("I3", "task a is submitted", |night| night.books.tasks[0].status = text("submitted"));
-    sees("I3", "task a ended missing", |night| night.books.tasks[0].status = text("missing"));
+    let unanswered = |night: &mut Evidence| night.books.tasks[0].status = text("missing");
+    sees("I3", "1 tasks ended otherwise than answered, and 0 may: a missing", unanswered);
+    let may = says(|night| {
+        unanswered(night);
+        night.expected.may_fail = 1;
+    });
+    assert!(!may.iter().any(|said| said.contains("otherwise")), "{may:?}");
+    sees("I3", "batch ours is parked, and nobody was told", |night| {
+        night.expected.parked.insert("create_unknown");
+        (night.books.batches[0].state, night.books.batches[0].parked) =
+            (text("parked"), text("create_unknown"));
+    });
     sees("I3", "is open", |night| night.books.batches[0].state = text("open"));
     sees("I3", "job job is active", |night| night.books.jobs[0].state = text("active"));
     sees("I3", "other outcomes", |night| night.books.jobs[0].succeeded = text("1"));
@@ -311,7 +322,11 @@ fn i11_sees_an_end_that_changes() {
 
 #[test]
 fn i12_sees_a_doubt_without_a_cause() {
-    let doubt = |night: &mut Evidence| night.books.events.push(event("batch.unknown.v1", "batch/ours", 3));
+    let doubt = |night: &mut Evidence| {
+        let said = event("batch.unknown.v1", "batch/ours", 3);
+        night.heard.get_or_insert_default().push(Heard { id: said.id.clone(), kind: said.kind.clone() });
+        night.books.events.push(said);
+    };
     sees("I12", "batch/ours was in doubt", |night| {
         night.expected.certain = true;
         doubt(night);

@@ -47,7 +47,8 @@ pub(crate) async fn list(
     carry_out(app, Op::ListFiles, after.clone(), move |world, _| {
         let all = world.files.iter().rev().filter(|(_, file)| !file.deleted);
         let all = all.filter(|(_, file)| query.get("purpose").is_none_or(|purpose| *purpose == file.purpose));
-        let all = all.filter(|(id, _)| world.settings.hidden_file.as_ref() != Some(*id));
+        let (hidden, none) = (world.settings.hidden_file.as_ref(), world.settings.hide_files);
+        let all = all.filter(|(id, _)| !none && hidden != Some(*id));
         let ids: Vec<String> =
             all.map(|(id, _)| id.clone()).filter(|id| after.is_empty() || *id < after).collect();
         let (page, has_more) = (ids.iter().take(world.settings.page), ids.len() > world.settings.page);

@@ -31,6 +31,10 @@ pub(super) fn uploads() -> Vec<Lie> {
         Lie::new("files can't be listed", UPLOAD)
             .rule(Rule::of(Op::Upload).reply(Reply::Drop))
             .rule(Rule::of(Op::ListFiles).from(2).times(5).reply(error(500, "server_error", None))),
+        Lie::new("there is no list of files for a while", UPLOAD)
+            .rule(Rule::of(Op::ListFiles).times(2).refused(404, "not_found"))
+            .expect(|expected| expected.failures = 2),
+        upload("upload carried out, a proxy's 404", Act::Now, Reply::Page(404)),
         Lie::new("the list of files is garbage", UPLOAD)
             .rule(Rule::of(Op::ListFiles).times(3).reply(Reply::Garbage)),
     ]
@@ -58,6 +62,13 @@ pub(super) fn creates() -> Vec<Lie> {
         create("create not carried out, no reply", Act::Never, Reply::Hang(2_500)),
         create("create refused for now", Act::Never, error(429, "slow_down", Some(1))).heals(),
         create("create carried out, 429", Act::Now, error(429, "slow_down", Some(1))).heals(),
+        Lie::new(
+            "create carried out, 429, and no list shows its file",
+            &["provider.create.after", "store.create"],
+        )
+        .rule(Rule::of(Op::Create).reply(error(429, "slow_down", Some(1))))
+        .settings(Settings { hide_files: true, ..Settings::default() })
+        .expect(|expected| expected.spare_files = 2),
         Lie::new("every create's reply is lost", CREATE)
             .rule(Rule::of(Op::Create).times(0).reply(Reply::Drop)),
         Lie::new("the key is refused", CREATE)
@@ -112,5 +123,11 @@ pub(super) fn fences() -> Vec<Lie> {
         lost("a fence that refuses creates", Act::Late(1_500)).settings(fenced(Fence::CreateFails)),
         lost("a deletion fences nothing, and the create is lost", Act::Never)
             .settings(fenced(Fence::Nothing)),
+        lost("a deletion fences nothing, and the create lands while it is looked for again", Act::Late(450))
+            .settings(fenced(Fence::Nothing)),
+        // Not crossed with kills: by then the create has landed, and nothing is deleted.
+        Lie::new("a deletion is not carried out, a proxy's 404", &[])
+            .rule(Rule::of(Op::Create).act(Act::Late(1_500)).reply(Reply::Drop))
+            .rule(delete().times(5).act(Act::Never).reply(Reply::Page(404))),
     ]
 }

@@ -37,7 +37,7 @@ fn reprocess(job: &str) -> Vec<u8> {
 /// A command takes up what has failed: it is one job, however often it comes.
 fn command(mut troop: Troop, wish: &str) -> Outcome {
     arm_scheduler(&mut troop, wish);
-    troop.expected.all_succeed = false;
+    troop.expected.may_fail = 1;
     let fate = Fate { lines: vec![(1, LineFault::Http(400))], ..Fate::default() };
     troop.liar.tell(Rule::of(Op::Create).fate(fate));
     troop.strike();

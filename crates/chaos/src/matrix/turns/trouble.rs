@@ -49,7 +49,7 @@ fn spare(mut ground: Ground, wish: &str) -> Outcome {
 }
 
 fn refused(mut ground: Ground, wish: &str) -> Outcome {
-    ground.expected().all_succeed = false;
+    ground.expected().may_fail = 2;
     ground.liar().tell(Rule::of(Op::Upload).times(2).refused(400, "invalid_file"));
     armed_night(ground, Night::ByHand, wish)
 }
