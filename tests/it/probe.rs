@@ -90,6 +90,15 @@ fn a_deletion_that_fences_nothing_is_found() {
 }
 
 #[test]
+fn where_no_create_succeeds_a_refusal_says_nothing_of_the_fence() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = Liar::start(folder.path());
+    liar.tell(Rule::of(Op::Create).times(0).refused(400, "invalid_request"));
+    let found = client(&liar).run(&PROBE).json();
+    assert_eq!((holds(&found, "create"), holds(&found, "fence")), ("unknown", "unknown"), "{found}");
+}
+
+#[test]
 fn a_list_that_lags_and_a_refusal_that_creates_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let liar = liar(&folder, Settings { lag_ms: 60_000, ..Settings::default() });
