@@ -17,7 +17,7 @@ const KILLS: u32 = 1_000;
 /// Laptops at once, unless told otherwise: each mostly waits.
 const LAPTOPS: usize = 8;
 /// The same of troops, which are four processes each.
-const TROOPS: usize = 4;
+const TROOPS: usize = 6;
 
 fn main() -> ExitCode {
     // Scenarios have folders of their own, so the path must mean the same in all of them.

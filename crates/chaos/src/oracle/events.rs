@@ -7,8 +7,8 @@ use crate::evidence::{Evidence, Finding};
 
 const TASK: &str = "task.completed.v1";
 const JOB: &str = "job.completed.v1";
-/// What outsiders wait for: outcomes, and what waits for a person.
-const OWED: [&str; 4] = [TASK, JOB, "batch.unknown.v1", "batch.parked.v1"];
+/// What is for people: it leaves for the broker, and goes to no queue of the agent runner.
+const FOR_PEOPLE: [&str; 2] = ["batch.unknown.v1", "batch.parked.v1"];
 
 /// I6: every outcome of a task or a job is one event with one id, and the numbers of a job's events have no gap.
 #[must_use]
@@ -78,21 +78,21 @@ pub fn poison_is_kept(evidence: &Evidence) -> Vec<Finding> {
     wrong
 }
 
-/// I8: an event that counts as published was heard, under its own id.
+/// I8: an outcome that counts as published was heard, under its own id; and what people are to know has left, too.
 #[must_use]
 pub fn published_was_heard(evidence: &Evidence) -> Vec<Finding> {
     let Some(heard) = &evidence.heard else { return Vec::new() };
     let heard: BTreeSet<&str> = heard.iter().map(|event| event.id.as_str()).collect();
-    let owed = evidence.books.events.iter().filter(|event| OWED.contains(&event.kind.as_str()));
-    owed.filter_map(|event| match (event.published.is_empty(), heard.contains(event.id.as_str())) {
-        (false, false) => Some(Finding::new(
-            "I8",
-            format!("{} of {} counts as published, and nobody heard", event.kind, event.subject),
-        )),
-        (true, _) => {
-            Some(Finding::new("I8", format!("{} of {} was never published", event.kind, event.subject)))
+    let mut wrong = Vec::new();
+    for event in &evidence.books.events {
+        let is_outcome = event.kind == TASK || event.kind == JOB;
+        if event.published.is_empty() && (is_outcome || FOR_PEOPLE.contains(&event.kind.as_str())) {
+            wrong
+                .push(Finding::new("I8", format!("{} of {} was never published", event.kind, event.subject)));
+        } else if is_outcome && !heard.contains(event.id.as_str()) {
+            let what = format!("{} of {} counts as published, and nobody heard", event.kind, event.subject);
+            wrong.push(Finding::new("I8", what));
         }
-        (false, true) => None,
-    })
-    .collect()
+    }
+    wrong
 }
