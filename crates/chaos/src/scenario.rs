@@ -144,10 +144,12 @@ impl Outcome {
         Self { missed: !came, ..self }
     }
 
-    /// A night comes by its points for the first time every time; again, it may not.
+    /// A night comes by its points for the first time every time; again, it may not. Whether a list answers looks, or each
+    /// batch is asked for by itself, is a matter of moments.
     #[must_use]
     pub fn came_by(self, came: bool, wish: &str) -> Self {
-        if wish.ends_with(":1") { self.demand(came, wish) } else { self.hope(came) }
+        let is_a_look = wish.starts_with("provider.look") || wish.starts_with("provider.find_batches");
+        if wish.ends_with(":1") && !is_a_look { self.demand(came, wish) } else { self.hope(came) }
     }
 
     /// The same, where a process was to end there.

@@ -98,7 +98,6 @@ pub fn by_clock(wishes: Vec<String>) -> Vec<Scenario> {
 pub fn crash(site: &Site, night: Night, wish: &str, in_a_row: u32) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = usize::try_from(in_a_row).unwrap_or_default() + 1;
-    sees_to(&laptop.liar, wish);
     night.begin(&mut laptop, Some(wish));
     for _ in 0..in_a_row {
         if laptop.wait() != Waited::Gone {

@@ -78,7 +78,8 @@ pub(crate) fn is_shared(passes: &Passes, wish: &str) -> bool {
     passes.values().filter(|wishes| wishes.iter().any(|of_role| of_role == wish)).count() > 1
 }
 
-/// Sees to it that a point is come by: what no list shows is looked at by itself.
+/// Sees to it that a point is come by: what no list shows is looked at by itself. Not for a night in which a create may be in
+/// doubt: it would be looked for in that list.
 pub(crate) fn sees_to(liar: &Liar, point: &str) {
     if point.starts_with("provider.look") {
         liar.set(&Settings { lag_ms: 600_000, ..Settings::default() });
