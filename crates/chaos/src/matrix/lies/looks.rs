@@ -15,7 +15,8 @@ pub(super) fn lies() -> Vec<Lie> {
     let unlisted = || Settings { lag_ms: 600_000, ..Settings::default() };
     let look = |name, times, reply| {
         let rule = Rule::of(Op::GetBatch).times(times).reply(reply);
-        Lie::new(name, LOOKS).settings(unlisted()).rule(rule)
+        // No create may be in doubt: it would be looked for in the same list.
+        Lie::new(name, LOOKS).settings(unlisted()).with("SUBMIT_TIMEOUT_MS", "20000").rule(rule)
     };
     let fate = |name, fate| Lie::new(name, LOOKS).rule(Rule::of(Op::Create).fate(fate));
     let statuses = |all| Fate { statuses: words(all), ..Fate::default() };
