@@ -6,12 +6,7 @@ use serde_json::Value;
 use testkit::Overnight;
 
 fn client(liar: &Liar) -> Overnight {
-    crate::overnight()
-        .with("OVERNIGHT_PROVIDER", "openai")
-        .with("OPENAI_API_KEY", "sk-test")
-        .with("OPENAI_BASE_URL", &liar.base_url())
-        .with("SUBMIT_SETTLE_MS", "1000")
-        .with("BATCH_POLL_INTERVAL_MS", "1000")
+    crate::against(&liar.base_url()).with("SUBMIT_SETTLE_MS", "1000")
 }
 
 /// A stand-in whose batches run until they are cancelled.

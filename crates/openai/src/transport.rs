@@ -198,7 +198,7 @@ impl Client {
         let class = match status {
             408 | 500.. => Class::Retryable,
             429 if !call_error.is_quota() => Class::Retryable,
-            // Whoever stands in between knows nothing of files and batches.
+            // Who stands in between knows nothing of files and batches, and its page is no refusal.
             _ if !said && call.pays => Class::Ambiguous,
             _ if !said => Class::Retryable,
             _ => Class::Refused,
@@ -237,7 +237,7 @@ pub(crate) struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    /// Whether it may cost money: then it is never repeated.
+    /// Whether it may cost money: then an answer that isn't the provider's own word leaves open what became of it.
     pub(crate) pays: bool,
     /// Whether it moves a body of any size: then only the pauses in it are timed.
     streams: bool,
