@@ -144,19 +144,28 @@ impl Outcome {
         Self { missed: !came, ..self }
     }
 
-    /// A night comes by its points for the first time every time; again, it may not. Whether a list answers looks, or each
-    /// batch is asked for by itself, is a matter of moments.
+    /// A night comes by its points for the first time every time; again, it may not.
     #[must_use]
     pub fn came_by(self, came: bool, wish: &str) -> Self {
-        let is_a_look = wish.starts_with("provider.look") || wish.starts_with("provider.find_batches");
-        if wish.ends_with(":1") && !is_a_look { self.demand(came, wish) } else { self.hope(came) }
+        if wish.ends_with(":1") { self.demand(came, wish) } else { self.hope(came) }
     }
 
     /// The same, where a process was to end there.
     #[must_use]
     pub fn died_at(self, wish: &str) -> Self {
-        let died = self.hit.iter().any(|hit| hit.ends_with(wish));
+        let died = self.has_died_at(wish);
         self.came_by(died, wish)
+    }
+
+    /// The same of a point that a night may come by or not.
+    #[must_use]
+    pub fn may_have_died_at(self, wish: &str) -> Self {
+        let died = self.has_died_at(wish);
+        self.hope(died)
+    }
+
+    fn has_died_at(&self, wish: &str) -> bool {
+        self.hit.iter().any(|hit| hit.ends_with(wish))
     }
 }
 

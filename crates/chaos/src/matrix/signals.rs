@@ -59,7 +59,7 @@ fn terminated(site: &Site, point: &str) -> Outcome {
     if came {
         laptop.stop();
     }
-    laptop.finish().came_by(came, &format!("{point}:1"))
+    laptop.finish().demand(came, point)
 }
 
 /// The first pass of a role by a point.
@@ -102,7 +102,7 @@ fn drained(site: &Site, first: &First) -> Outcome {
         troop.stop(first.role);
     }
     troop.start(&format!("{}-2", first.role), first.role, &[]);
-    troop.finish().came_by(came, &format!("{}:1", first.point))
+    troop.finish().demand(came, &first.point)
 }
 
 /// A role stops dead in a step, another one takes over, and the first one goes on where it was.
@@ -116,7 +116,7 @@ fn zombie(site: &Site, first: &First) -> Outcome {
     let _ = troop.wait_for(ZOMBIE);
     let lay_there = troop.fleet.pid(role).is_some_and(stands_still);
     troop.fleet.signal(role, "CONT");
-    troop.finish().came_by(lay_there, &format!("{}:1", first.point))
+    troop.finish().demand(lay_there, &first.point)
 }
 
 /// Whether a process is stopped, as by SIGSTOP.
