@@ -1,7 +1,7 @@
 //! The probe: what it finds of a provider that keeps to the assumptions, and of one that doesn't; nothing before a
 //! person has agreed, and nothing left behind.
 
-use liar::{Entry, Fate, Fence, Liar, Op, Rule, Settings};
+use liar::{End, Entry, Fate, Fence, Liar, Op, Rule, Settings};
 use serde_json::Value;
 use testkit::Overnight;
 
@@ -91,6 +91,24 @@ fn where_no_create_succeeds_a_refusal_says_nothing_of_the_fence() {
     liar.tell(Rule::of(Op::Create).times(0).refused(400, "invalid_request"));
     let found = client(&liar).run(&PROBE).json();
     assert_eq!((holds(&found, "create"), holds(&found, "fence")), ("unknown", "unknown"), "{found}");
+}
+
+#[test]
+fn a_batch_that_fails_for_another_reason_than_its_file_says_nothing_of_the_fence() {
+    let fails =
+        |code: &str| Fate { end: End::Fails { code: code.to_owned(), line: None }, ..Fate::default() };
+    // Both fail alike; and the first one passes, but the second one finds no room.
+    for (first, second) in [("invalid_model", "invalid_model"), ("", "token_limit_exceeded")] {
+        let folder = tempfile::tempdir().unwrap();
+        let liar = liar(&folder, Settings { fence: Fence::Nothing, ..Settings::default() });
+        if !first.is_empty() {
+            liar.tell(Rule::of(Op::Create).from(2).fate(fails(first)));
+        }
+        liar.tell(Rule::of(Op::Create).from(3).fate(fails(second)));
+        let found = client(&liar).run(&PROBE).json();
+        assert_eq!((holds(&found, "create"), holds(&found, "fence")), ("yes", "unknown"), "{found}");
+        assert!(found.to_string().contains(second), "the reason is told: {found}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use domain::ErrorClass;
 use futures_util::stream;
 use openai::{CallError, Create};
 use serde::{Deserialize, Serialize};
@@ -110,14 +111,18 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
         let wrong = CreateBatch { endpoint: "/v1/no-such-endpoint".to_owned(), ..self.request(&first) };
         let refused = self.send(&wrong).await;
         let created = self.create(&first).await;
+        let mut reach = Reach::Nothing;
         if let Some(batch) = &created {
             self.metadata(batch).await;
             self.listed_batch(batch).await?;
-            self.file_in_use(&first, batch).await;
+            // A batch that still validates would fail without its file, and tell nothing about a cancel.
+            let validated = self.validated(batch).await;
+            reach = Reach::of(&validated);
+            self.file_in_use(&first, validated).await;
             self.cancel(batch).await;
         }
         let second = self.upload(2).await?;
-        self.fence(&second, created.is_some()).await?;
+        self.fence(&second, reach).await?;
         // Last of all, so that a batch which the list shows late had its time.
         self.refusal(&first, &refused, created.as_ref()).await
     }
@@ -279,14 +284,9 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
     }
 
     /// Nothing rests on either answer: where the deletion is refused, a create in doubt is parked.
-    async fn file_in_use(&mut self, file_id: &str, batch: &Batch) {
-        // A batch that still validates would fail, and tell nothing about a cancel.
-        let settled = self.until(self.plan.patience, async || {
-            let there = outside::batch(self.context, &batch.id).await?;
-            Ok((there.status != BatchStatus::Validating).then_some(there.status))
-        });
-        let status = match settled.await {
-            Ok(Some((status, _))) => status,
+    async fn file_in_use(&mut self, file_id: &str, validated: Validated) {
+        let status = match validated {
+            Ok(Some((batch, _))) => batch.status,
             Ok(None) => BatchStatus::Validating,
             Err(error) => return self.tell(IN_USE.0, IN_USE.1, Holds::Unknown, error.to_string()),
         };
@@ -319,8 +319,9 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
         self.tell("cancel", "a batch that is open can be cancelled", holds, detail);
     }
 
-    /// The file is gone before a create names it. Where no create succeeds, a refusal says nothing about the file.
-    async fn fence(&mut self, file_id: &str, creates_succeed: bool) -> Result<(), CallError> {
+    /// The file is gone before a create names it. A batch that comes no further than one whose file is there says
+    /// nothing about the file.
+    async fn fence(&mut self, file_id: &str, reach: Reach) -> Result<(), CallError> {
         let assumption = "a create that names a deleted file fails, or its batch never runs";
         match outside::delete_file(self.context, file_id).await {
             Ok(answer) if answer.deleted => {}
@@ -338,13 +339,13 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
                 if !error.is_auth() && !error.is_quota() && error.status() != Some(429) =>
             {
                 let (status, code) = (error.status().unwrap_or_default(), error.code().unwrap_or_default());
-                if creates_succeed {
-                    (Holds::Yes, format!("the create was refused: HTTP {status} {code}"))
-                } else {
+                if reach == Reach::Nothing {
                     (Holds::Unknown, format!("a create with its file was refused, too: HTTP {status} {code}"))
+                } else {
+                    (Holds::Yes, format!("the create was refused: HTTP {status} {code}"))
                 }
             }
-            Create::Created(batch) => self.watch(&batch).await?,
+            Create::Created(batch) => self.watch(&batch, reach).await?,
             other => (Holds::Unknown, outcome(&other)),
         };
         self.tell(FENCE, assumption, holds, detail);
@@ -352,25 +353,35 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
     }
 
     /// What becomes of a batch whose input file was gone before it was created.
-    async fn watch(&self, batch: &Batch) -> Result<(Holds, String), CallError> {
-        let settled = self.until(self.plan.patience, async || {
-            let there = outside::batch(self.context, &batch.id).await?;
-            Ok((there.status != BatchStatus::Validating).then_some(there.status))
-        });
-        Ok(match settled.await? {
-            Some((BatchStatus::Failed, after)) => (
-                Holds::Yes,
-                format!("batch {} was accepted, and failed its validation after {after:.1?}", batch.id),
-            ),
-            Some((status, _)) => (Holds::No, format!("batch {} was accepted, and is {status}", batch.id)),
-            None => {
-                let patience = self.plan.patience;
-                (
-                    Holds::Unknown,
-                    format!("batch {} was accepted, and is still validating after {patience:.0?}", batch.id),
-                )
-            }
+    async fn watch(&self, batch: &Batch, reach: Reach) -> Result<(Holds, String), CallError> {
+        let id = &batch.id;
+        let Some((there, after)) = self.validated(batch).await? else {
+            let patience = self.plan.patience;
+            let detail = format!("batch {id} was accepted, and is still validating after {patience:.0?}");
+            return Ok((Holds::Unknown, detail));
+        };
+        if there.status != BatchStatus::Failed {
+            return Ok((Holds::No, format!("batch {id} was accepted, and is {}", there.status)));
+        }
+        let why = there.errors.iter().flat_map(|errors| &errors.data).find_map(|error| error.code.as_deref());
+        let failed = format!(
+            "batch {id} was accepted, and failed its validation after {after:.1?}: {}",
+            why.unwrap_or("no reason is told")
+        );
+        Ok(match (reach, why.map(|code| ErrorClass::of_http(400, Some(code)))) {
+            (_, Some(ErrorClass::TokenBudget | ErrorClass::Quota)) => (Holds::Unknown, failed),
+            (Reach::Validated, _) => (Holds::Yes, failed),
+            _ => (Holds::Unknown, format!("{failed}; none with its file was seen to pass")),
         })
+    }
+
+    /// The batch once its validation has ended, and how long that took.
+    async fn validated(&self, batch: &Batch) -> Validated {
+        let ended = self.until(self.plan.patience, async || {
+            let there = outside::batch(self.context, &batch.id).await?;
+            Ok((there.status != BatchStatus::Validating).then_some(there))
+        });
+        ended.await
     }
 
     fn request(&self, file_id: &str) -> CreateBatch {
@@ -448,6 +459,29 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
             }
         }
         Ok(left)
+    }
+}
+
+/// A batch whose validation has ended, and how long that took; none where it goes on.
+type Validated = Result<Option<(Batch, Duration)>, CallError>;
+
+/// How far a batch comes whose file is there: the measure for one whose file is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// No create succeeded.
+    Nothing,
+    /// It was created; whether it passes its validation was not seen, or it doesn't.
+    Created,
+    /// It passed its validation.
+    Validated,
+}
+
+impl Reach {
+    fn of(validated: &Validated) -> Self {
+        match validated {
+            Ok(Some((batch, _))) if batch.status != BatchStatus::Failed => Self::Validated,
+            _ => Self::Created,
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::site::{AGENTS, TASKS};
 
 /// Where a kill costs money or loses a message, if anything does: around the upload, the permission, the one create and
 /// its commit, the answers and their commit, and what is sent.
-const KILLS: [&str; 14] = [
+const KILLS: [&str; 15] = [
+    "queue.send.before",
     "queue.send.after",
     "store.claim.after",
     "store.plan.after",

@@ -12,11 +12,10 @@ fn words(words: &[&str]) -> Vec<String> {
 
 pub(super) fn lies() -> Vec<Lie> {
     // What no list shows is looked at by itself.
-    let unlisted = || Settings { lag_ms: 600_000, ..Settings::default() };
+    let unlisted = || Settings { lag_ms: 600_000, run_held: true, ..Settings::default() };
     let look = |name, times, reply| {
         let rule = Rule::of(Op::GetBatch).times(times).reply(reply);
-        // No create may be in doubt: it would be looked for in the same list.
-        Lie::new(name, LOOKS).settings(unlisted()).with("SUBMIT_TIMEOUT_MS", "20000").rule(rule)
+        Lie::new(name, LOOKS).settings(unlisted()).rule(rule).once_all_are_out()
     };
     let fate = |name, fate| Lie::new(name, LOOKS).rule(Rule::of(Op::Create).fate(fate));
     let statuses = |all| Fate { statuses: words(all), ..Fate::default() };

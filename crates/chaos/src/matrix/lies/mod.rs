@@ -7,10 +7,10 @@ mod submit;
 use std::time::Duration;
 
 use crash::Point;
-use liar::{Rule, Settings};
+use liar::{Liar, Rule, Settings};
 
 use crate::evidence::Expected;
-use crate::ground::{Ground, Pair};
+use crate::ground::{Ground, Pair, held};
 use crate::laptop::{LEFT, UNPARKED, Waited};
 use crate::matrix::passes::Night;
 use crate::scenario::{Outcome, Scenario};
@@ -36,12 +36,23 @@ pub struct Lie {
     heals: bool,
     /// What is lied about may wait for a person; then nothing else is waited for.
     parks: bool,
+    /// It begins when all batches are out: where no list shows a batch, no create may be in doubt.
+    once_all_are_out: bool,
 }
 
 impl Lie {
     fn new(name: &'static str, stages: &'static [&'static str]) -> Self {
-        let (rules, environment, settings) = (Vec::new(), Vec::new(), Settings::default());
-        Self { name, rules, settings, environment, expect: |_| {}, stages, heals: false, parks: false }
+        Self {
+            name,
+            rules: Vec::new(),
+            settings: Settings::default(),
+            environment: Vec::new(),
+            expect: |_| {},
+            stages,
+            heals: false,
+            parks: false,
+            once_all_are_out: false,
+        }
     }
 
     fn rule(mut self, rule: Rule) -> Self {
@@ -68,6 +79,16 @@ impl Lie {
 
     fn parks(self) -> Self {
         Self { parks: true, ..self }
+    }
+
+    fn once_all_are_out(self) -> Self {
+        Self { once_all_are_out: true, ..self }
+    }
+
+    /// The provider lies from now on.
+    fn begin(&self, liar: &Liar) {
+        liar.set(&self.settings);
+        self.rules.iter().for_each(|rule| liar.tell(rule.clone()));
     }
 
     /// Points of its stages.
@@ -145,11 +166,19 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
     for (name, value) in &lie.environment {
         ground.home().set(name, value);
     }
-    ground.liar().set(&lie.settings);
-    lie.rules.iter().for_each(|rule| ground.liar().tell(rule.clone()));
     ground.expected().spare_looks += 3 + usize::from(wish.is_some());
     (lie.expect)(ground.expected());
-    ground.begin(Night::ByHand, wish);
+    if lie.once_all_are_out {
+        ground.liar().set(&held());
+        ground.begin(Night::ByHand, None);
+        ground.until_all_are_out();
+        ground.kill();
+        lie.begin(ground.liar());
+        ground.go_on(wish);
+    } else {
+        lie.begin(ground.liar());
+        ground.begin(Night::ByHand, wish);
+    }
     let outcome = lie_until_healed(ground, lie);
     let heard = |rule: &Rule| outcome.requests.get(&rule.op).is_some_and(|asked| *asked >= rule.nth as usize);
     let told = lie.rules.iter().all(heard);
