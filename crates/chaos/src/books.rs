@@ -39,9 +39,9 @@ rows! {
     Job, "id, state, total, succeeded, failed, expired, cancelled, missing", "batch_jobs":
         id, state, total, succeeded, failed, expired, cancelled, missing;
     /// A batch.
-    Batch, "id, job_id, state, parked, provider_id", "batches": id, job, state, parked, provider_id;
+    Batch, "id, job_id, state, parked", "batches": id, job, state, parked;
     /// A task of a job.
-    Task, "id, batch_job_id, custom_id, status", "batch_job_tasks": id, job, custom_id, status;
+    Task, "id, batch_job_id, custom_id, task_id, status", "batch_job_tasks": id, job, custom_id, backlog, status;
     /// An attempt.
     Attempt, "id, task_id, batch_id, custom_id, state", "attempts": id, task, batch, custom_id, state;
     /// An answer; its text becomes its hash.
@@ -53,8 +53,8 @@ rows! {
         id, kind, subject, job, sequence, published;
     /// A firing of a schedule.
     Run, "schedule, trigger, slot_date, state", "schedule_runs": schedule, trigger, date, state;
-    /// A task of the platform's backlog.
-    Backlog, "id, status", "tasks": id, status;
+    /// A task of the platform's backlog, and the job that has taken it.
+    Backlog, "id, batch_job_id, status", "tasks": id, job, status;
 }
 
 impl Books {

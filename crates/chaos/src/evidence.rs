@@ -31,8 +31,6 @@ pub struct Evidence {
 pub struct Heard {
     /// The event's id.
     pub id: String,
-    /// What happened.
-    pub kind: String,
 }
 
 /// A dead letter.

@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// How often what is left is asked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often what the database says is kept while something is waited for, so that the oracle sees what changes.
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// How a daemon ends that was asked to.
 pub(crate) const DAEMON: &[i32] = &[0];
 /// How a command ends that waits for its jobs: they have succeeded, failed, or failed in part.
@@ -59,6 +61,7 @@ pub struct Laptop {
     up: Option<Up>,
     hit: Vec<String>,
     earlier: Vec<Books>,
+    looked: Instant,
     drains: Vec<Drain>,
 }
 
@@ -92,8 +95,18 @@ impl Laptop {
         home.set("OPENAI_BASE_URL", &liar.base_url());
         site.evening_into(&home.data_dir());
         let expected = Expected { tasks: AGENTS.len() * TASKS, ..Expected::default() };
-        let (hit, earlier, drains) = (Vec::new(), Vec::new(), Vec::new());
-        Self { home, liar, expected, kills: 0, by_clock: false, up: None, hit, earlier, drains }
+        Self {
+            home,
+            liar,
+            expected,
+            kills: 0,
+            by_clock: false,
+            up: None,
+            hit: Vec::new(),
+            earlier: Vec::new(),
+            looked: Instant::now(),
+            drains: Vec::new(),
+        }
     }
 
     /// Begins the night as a command that runs beside what is done next.
@@ -145,6 +158,7 @@ impl Laptop {
             if Instant::now() > deadline {
                 return Waited::TooLong;
             }
+            self.look_now_and_then();
             std::thread::sleep(LOOK);
         }
     }
@@ -262,6 +276,14 @@ impl Laptop {
         // Before its first start there is nothing to look at.
         if let Ok(books) = Books::read(&self.url()) {
             self.earlier.push(books);
+        }
+        self.looked = Instant::now();
+    }
+
+    /// The same, where the last look is a while ago.
+    fn look_now_and_then(&mut self) {
+        if self.looked.elapsed() > BETWEEN_LOOKS {
+            self.look();
         }
     }
 

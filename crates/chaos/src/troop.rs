@@ -11,7 +11,7 @@ use testkit::{Fleet, Postgres};
 
 use crate::books::Books;
 use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
-use crate::laptop::{ABORT, DAEMON, LEFT, SOON, Waited, now_ms};
+use crate::laptop::{ABORT, BETWEEN_LOOKS, DAEMON, LEFT, SOON, Waited, now_ms};
 use crate::scenario::Outcome;
 use crate::site::{AGENTS, Site, TASKS, write_records};
 
@@ -42,6 +42,7 @@ pub struct Troop {
     wish: Option<Child>,
     hit: Vec<String>,
     earlier: Vec<Books>,
+    looked: Instant,
     drains: Vec<Drain>,
     heard: Vec<Heard>,
 }
@@ -77,6 +78,7 @@ impl Troop {
             wish: None,
             hit: Vec::new(),
             earlier: Vec::new(),
+            looked: Instant::now(),
             drains: Vec::new(),
             heard: Vec::new(),
         }
@@ -215,6 +217,7 @@ impl Troop {
             if Instant::now() > deadline {
                 return Waited::TooLong;
             }
+            self.look_now_and_then();
             std::thread::sleep(LOOK);
         }
     }
@@ -250,14 +253,20 @@ impl Troop {
         if let Ok(books) = Books::read(self.fleet.database_url()) {
             self.earlier.push(books);
         }
+        self.looked = Instant::now();
+    }
+
+    /// The same, where the last look is a while ago.
+    fn look_now_and_then(&mut self) {
+        if self.looked.elapsed() > BETWEEN_LOOKS {
+            self.look();
+        }
     }
 
     /// Keeps the events that the broker has, before something happens to it.
     pub fn listen(&mut self) {
-        let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
-        let given = self.fleet.take_events().into_iter();
-        self.heard
-            .extend(given.map(|(event, _)| Heard { id: text(&event, "id"), kind: text(&event, "type") }));
+        let id = |event: &serde_json::Value| event["id"].as_str().unwrap_or_default().to_owned();
+        self.heard.extend(self.fleet.take_events().iter().map(|(event, _)| Heard { id: id(event) }));
     }
 
     /// Waits until the database answers again.

@@ -41,6 +41,8 @@ pub enum Act {
     Late(u64),
     /// When [`crate::Liar::release`] says so.
     OnRelease,
+    /// A create as soon as the file that it names is deleted.
+    OnDeletion,
 }
 
 /// What the client is told, whatever was done.

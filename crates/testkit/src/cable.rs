@@ -15,8 +15,17 @@ pub struct Cable {
     /// Where clients find the service.
     pub address: SocketAddr,
     breaks: Arc<watch::Sender<Break>>,
-    open: Arc<AtomicUsize>,
+    open: Counts,
     _until: oneshot::Sender<()>,
+}
+
+/// How many connections there are.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    /// Those that our side has not let go.
+    kept: Arc<AtomicUsize>,
+    /// Those of them that something still arrives through.
+    running: Arc<AtomicUsize>,
 }
 
 /// What has become of the connections that ran through it.
@@ -39,9 +48,9 @@ impl Cable {
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a listener of ours");
         let breaks = Arc::new(watch::Sender::new(Break::Cut));
-        let open = Arc::new(AtomicUsize::new(0));
+        let open = Counts::default();
         let (until, ended) = oneshot::channel();
-        let carrying = carry_all(listener, host, Arc::clone(&breaks), Arc::clone(&open));
+        let carrying = carry_all(listener, host, Arc::clone(&breaks), open.clone());
         // A thread of its own: tests with and without a runtime use it.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -59,7 +68,13 @@ impl Cable {
     /// Connections that our side has not let go.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        self.open.kept.load(Ordering::SeqCst)
+    }
+
+    /// Those of them that something still arrives through.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.open.running.load(Ordering::SeqCst)
     }
 
     /// What runs through it now breaks off. What connects later gets through.
@@ -77,7 +92,7 @@ async fn carry_all(
     listener: std::net::TcpListener,
     host: String,
     breaks: Arc<watch::Sender<Break>>,
-    open: Arc<AtomicUsize>,
+    open: Counts,
 ) {
     let listener = TcpListener::from_std(listener).expect("a listener of ours");
     while let Ok((near, _)) = listener.accept().await {
@@ -85,17 +100,29 @@ async fn carry_all(
         let Ok(far) = TcpStream::connect(&host).await else { continue };
         let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
         let (there, back) = (breaks.subscribe(), breaks.subscribe());
-        open.fetch_add(1, Ordering::SeqCst);
-        let open = Arc::clone(&open);
+        open.kept.fetch_add(1, Ordering::SeqCst);
+        open.running.fetch_add(1, Ordering::SeqCst);
+        let open = open.clone();
         tokio::spawn(async move {
-            carry(near_in, far_out, there).await;
-            open.fetch_sub(1, Ordering::SeqCst);
+            let (mut near_in, mut far_out) = (near_in, far_out);
+            let end = carry(&mut near_in, &mut far_out, there).await;
+            open.running.fetch_sub(1, Ordering::SeqCst);
+            stay_open(end).await;
+            open.kept.fetch_sub(1, Ordering::SeqCst);
         });
-        tokio::spawn(carry(far_in, near_out, back));
+        tokio::spawn(async move {
+            let (mut far_in, mut near_out) = (far_in, near_out);
+            stay_open(carry(&mut far_in, &mut near_out, back).await).await;
+        });
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut breaks: watch::Receiver<Break>) {
+/// Carries what comes until one of the ends closes, or the cable breaks, which it answers.
+async fn carry(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    mut breaks: watch::Receiver<Break>,
+) -> Option<Break> {
     let mut buffer = vec![0; 65_536];
     let through = async {
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
@@ -105,11 +132,14 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut breaks: watc
         }
     };
     tokio::select! {
-        () = through => return,
-        _ = breaks.changed() => {}
+        () = through => None,
+        _ = breaks.changed() => Some(*breaks.borrow()),
     }
-    if matches!(*breaks.borrow(), Break::Unplugged) {
-        // Both ends stay open for as long as the cable.
+}
+
+/// Of a cable that is unplugged both ends stay open for as long as there is the cable.
+async fn stay_open(end: Option<Break>) {
+    if let Some(Break::Unplugged) = end {
         std::future::pending::<()>().await;
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use testkit::Cable;
+use testkit::{Cable, Database};
 
 use super::outages::at_work;
 use crate::scenario::{Outcome, Scenario};
@@ -20,6 +20,8 @@ const BETWEEN_SILENCES: Duration = Duration::from_secs(5);
 
 /// How long writers wait for a lock.
 const LOCKED: Duration = Duration::from_secs(2);
+/// Statements that wait for it.
+const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'orders'::regclass";
 
 /// In a troop.
 #[must_use]
@@ -70,7 +72,7 @@ fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
     for _ in 0..CUTS {
         std::thread::sleep(BETWEEN);
         troop.tend();
-        in_use += u32::from(cable.open() > 0);
+        in_use += u32::from(cable.running() > 0);
         cable.cut();
     }
     // Whoever was cut off rests before it comes back, and misses cuts meanwhile.
@@ -79,27 +81,31 @@ fn cut(mut troop: Troop, cable: &Cable) -> Outcome {
 
 fn silence(mut troop: Troop, cable: &Cable) -> Outcome {
     begin(&mut troop);
-    let mut in_use = true;
     for _ in 0..SILENCES {
         std::thread::sleep(BETWEEN);
-        in_use &= cable.open() > 0;
+        // After the first one somebody must have noticed, and come back.
+        testkit::until("the line is in use", || cable.running() > 0);
         cable.unplug();
         std::thread::sleep(BETWEEN_SILENCES);
         troop.tend();
     }
-    troop.finish().demand(in_use, "the line before each silence")
+    troop.finish()
 }
 
 /// Whoever writes waits for a lock when the line falls silent, and never hears that it was let go.
 fn silence_in_midst(mut troop: Troop, cable: &Cable) -> Outcome {
     at_work(&mut troop);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
+    let database = troop.fleet.database_url().to_owned();
+    let waiting = std::thread::scope(|scope| {
+        let unplugged = scope.spawn(|| {
             std::thread::sleep(LOCKED / 2);
+            // The troop's own connection is the one that holds the lock.
+            let waiting = Database::at(&database).number(WAITING);
             cable.unplug();
+            waiting
         });
         troop.fleet.lock_table("orders", LOCKED);
+        unplugged.join().expect("a count")
     });
-    let in_use = cable.open() > 0;
-    troop.finish().demand(in_use, "the line")
+    troop.finish().demand(waiting > 0, "a statement that waits for the lock")
 }

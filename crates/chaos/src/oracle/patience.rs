@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use liar::{Entry, Op};
 
-use super::{INPUT, batch_has_ended, job_has_ended, task_has_ended};
+use super::{INPUT, job_has_ended, task_has_ended};
 use crate::books::Order;
 use crate::evidence::{Evidence, Finding};
 
@@ -100,11 +100,7 @@ pub fn ends_are_final(evidence: &Evidence) -> Vec<Finding> {
         let jobs = ends(&before.jobs, |row| (&row.id, &row.state), job_has_ended);
         let attempts = ends(&before.attempts, |row| (&row.id, &row.state), |state| state != "live");
         // A batch that was called off may turn up after all, and is cancelled then; a collected one may not.
-        let batches = ends(
-            &before.batches,
-            |row| (&row.id, &row.state),
-            |state| batch_has_ended(state) && state == "collected",
-        );
+        let batches = ends(&before.batches, |row| (&row.id, &row.state), |state| state == "collected");
         let now = [
             changed("task", &tasks, after.tasks.iter().map(|row| (&row.id, &row.status))),
             changed("job", &jobs, after.jobs.iter().map(|row| (&row.id, &row.state))),

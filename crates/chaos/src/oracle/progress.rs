@@ -21,16 +21,18 @@ pub fn everything_ends(evidence: &Evidence) -> Vec<Finding> {
     };
     let waiting: Vec<&str> =
         books.batches.iter().filter(|batch| parked(batch)).map(|batch| batch.job.as_str()).collect();
+    let is_waiting = |job: &str| waiting.contains(&job);
     for batch in books.batches.iter().filter(|batch| !batch_has_ended(&batch.state) && !parked(batch)) {
         say(format!("batch {} is {} {}", batch.id, batch.state, batch.parked));
     }
     for task in &books.tasks {
-        if !task_has_ended(&task.status) && !waiting.contains(&task.job.as_str()) {
+        if !task_has_ended(&task.status) && !is_waiting(&task.job) {
             say(format!("task {} is {}", task.custom_id, task.status));
         }
     }
-    let otherwise: Vec<_> = books.tasks.iter().filter(|task| task.status != "succeeded").collect();
-    if expected.parked.is_empty() && otherwise.len() > expected.may_fail {
+    let of_others = books.tasks.iter().filter(|task| !is_waiting(&task.job));
+    let otherwise: Vec<_> = of_others.filter(|task| task.status != "succeeded").collect();
+    if otherwise.len() > expected.may_fail {
         let (count, may) = (otherwise.len(), expected.may_fail);
         let ends: Vec<_> =
             otherwise.iter().map(|task| format!("{} {}", task.custom_id, task.status)).collect();
@@ -41,7 +43,7 @@ pub fn everything_ends(evidence: &Evidence) -> Vec<Finding> {
             say(format!("batch {} is parked, and nobody was told", batch.id));
         }
     }
-    for job in books.jobs.iter().filter(|job| !waiting.contains(&job.id.as_str())) {
+    for job in books.jobs.iter().filter(|job| !is_waiting(&job.id)) {
         if !job_has_ended(&job.state) {
             say(format!("job {} is {}", job.id, job.state));
         }
@@ -51,12 +53,28 @@ pub fn everything_ends(evidence: &Evidence) -> Vec<Finding> {
             say(format!("job {} has other outcomes than tasks", job.id));
         }
     }
-    if expected.parked.is_empty() {
-        for order in &books.orders {
-            say(format!("{} still waits for {}", order.entity, order.lane));
-        }
-        for attempt in books.attempts.iter().filter(|attempt| attempt.state == "live") {
-            say(format!("an attempt of {} is live", attempt.custom_id));
+    let is_of_waiting = |batch: &str| books.job_of_batch(batch).is_some_and(is_waiting);
+    // An order is of a job or of a batch.
+    let may_wait = |entity: &str| is_waiting(entity) || is_of_waiting(entity);
+    for order in books.orders.iter().filter(|order| !may_wait(&order.entity)) {
+        say(format!("{} still waits for {}", order.entity, order.lane));
+    }
+    let live = books.attempts.iter().filter(|attempt| attempt.state == "live");
+    for attempt in live.filter(|attempt| !is_of_waiting(&attempt.batch)) {
+        say(format!("an attempt of {} is live", attempt.custom_id));
+    }
+    for row in &books.backlog {
+        let task = books.tasks.iter().find(|task| task.backlog == row.id && task.job == row.job);
+        let is_right = match task.map(|task| task.status.as_str()) {
+            // It stays with its job for as long as that waits for a person.
+            _ if is_waiting(&row.job) => true,
+            Some("succeeded") => row.status == "completed",
+            Some(_) => row.status == "failed",
+            None => false,
+        };
+        if !is_right {
+            let task = task.map_or("of no job", |task| &task.status);
+            say(format!("{} of the backlog is {}, and its task {task}", row.id, row.status));
         }
     }
     for run in books.runs.iter().filter(|run| run.state == "started") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use liar::{Entry, Op, Shown};
 
 use super::check;
-use crate::books::{self, Answer, Attempt, Batch, Books, Event, Job, Order, Run, Task};
+use crate::books::{self, Answer, Attempt, Backlog, Batch, Books, Event, Job, Order, Run, Task};
 use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
 
 fn text(text: &str) -> String {
@@ -26,7 +26,6 @@ fn clean() -> Evidence {
         id: text("ours"),
         job: text("job"),
         state: text("collected"),
-        provider_id: text("theirs"),
         ..Batch::default()
     };
     let mut books = Books { jobs: vec![job], batches: vec![batch], ..Books::default() };
@@ -36,8 +35,10 @@ fn clean() -> Evidence {
             id: task.clone(),
             job: text("job"),
             custom_id: text(name),
+            backlog: text(name),
             status: text("succeeded"),
         });
+        books.backlog.push(Backlog { id: text(name), job: text("job"), status: text("completed") });
         books.attempts.push(Attempt {
             id: attempt.clone(),
             task: task.clone(),
@@ -49,7 +50,7 @@ fn clean() -> Evidence {
         books.events.push(event("task.completed.v1", &task, books.events.len()));
     }
     books.events.push(event("job.completed.v1", "job", 2));
-    let heard = books.events.iter().map(|event| Heard { id: event.id.clone(), kind: event.kind.clone() });
+    let heard = books.events.iter().map(|event| Heard { id: event.id.clone() });
     let heard = Some(heard.collect());
     let run = |date: &str| Run {
         schedule: text("overnight"),
@@ -223,6 +224,12 @@ fn i3_sees_what_has_no_end() {
     sees("I3", "other outcomes", |night| night.books.jobs[0].succeeded = text("1"));
     sees("I3", "still waits", |night| night.books.orders.push(Order::default()));
     sees("I3", "is live", |night| night.books.attempts[0].state = text("live"));
+    sees("I3", "a of the backlog is batched, and its task succeeded", |night| {
+        night.books.backlog[0].status = text("batched");
+    });
+    sees("I3", "a of the backlog is completed, and its task of no job", |night| {
+        night.books.backlog[0].job = text("another");
+    });
     sees("I3", "has not finished", |night| night.books.runs[0].state = text("started"));
     sees("I3", "2 tasks of 3", |night| night.expected.tasks = 3);
 }

@@ -39,6 +39,9 @@ impl Answer {
     }
 }
 
+/// How often a create that waits for a deletion looks whether it may act.
+const UNDELETED: Duration = Duration::from_millis(5);
+
 /// Carries a request out as its rule says, and answers as its rule says.
 pub(crate) async fn carry_out(
     app: Arc<App>,
@@ -55,6 +58,15 @@ pub(crate) async fn carry_out(
             let (app, rule) = (Arc::clone(&app), rule.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
+                act(&mut app.lock(), &rule)
+            });
+        }
+        Act::OnDeletion => {
+            let (app, rule, file) = (Arc::clone(&app), rule.clone(), id.clone());
+            tokio::spawn(async move {
+                while app.lock().files.get(&file).is_some_and(|file| !file.deleted) {
+                    tokio::time::sleep(UNDELETED).await;
+                }
                 act(&mut app.lock(), &rule)
             });
         }

@@ -4,10 +4,11 @@ mod answers;
 mod looks;
 mod submit;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crash::Point;
-use liar::{Liar, Rule, Settings};
+use liar::{Entry, Liar, Rule, Settings};
 
 use crate::evidence::Expected;
 use crate::ground::{Ground, Pair, held};
@@ -36,6 +37,8 @@ pub struct Lie {
     heals: bool,
     /// What is lied about may wait for a person; then nothing else is waited for.
     parks: bool,
+    /// A batch is created behind the deletion of its file.
+    lands_behind_a_deletion: bool,
     /// It begins when all batches are out: where no list shows a batch, no create may be in doubt.
     once_all_are_out: bool,
 }
@@ -51,6 +54,7 @@ impl Lie {
             stages,
             heals: false,
             parks: false,
+            lands_behind_a_deletion: false,
             once_all_are_out: false,
         }
     }
@@ -79,6 +83,10 @@ impl Lie {
 
     fn parks(self) -> Self {
         Self { parks: true, ..self }
+    }
+
+    fn lands_behind_a_deletion(self) -> Self {
+        Self { lands_behind_a_deletion: true, ..self }
     }
 
     fn once_all_are_out(self) -> Self {
@@ -179,18 +187,21 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
         lie.begin(ground.liar());
         ground.begin(Night::ByHand, wish);
     }
-    let outcome = lie_until_healed(ground, lie);
+    let (came, outcome) = lie_until_healed(ground, lie);
     let heard = |rule: &Rule| outcome.requests.get(&rule.op).is_some_and(|asked| *asked >= rule.nth as usize);
     let told = lie.rules.iter().all(heard);
     // Not every lie takes the night past every point of its stages.
     let died = wish.is_none_or(|wish| outcome.hit.iter().any(|hit| hit == wish));
-    outcome.demand(told, "the lie").hope(died)
+    outcome.demand(told, "the lie").demand(came, "what the lie leads to").hope(died)
 }
 
-fn lie_until_healed(mut ground: Ground, lie: &Lie) -> Outcome {
+/// Lets the night end, and answers whether it has come to what the lie leads to.
+fn lie_until_healed(mut ground: Ground, lie: &Lie) -> (bool, Outcome) {
     if lie.parks {
         let _ = ground.wait_until(PARKED_WITHIN, UNPARKED);
-        return ground.judge();
+        // For what reason is the oracle's to judge.
+        let parked = ground.number("SELECT count(*) FROM batches WHERE state = 'parked'");
+        return (parked > 0, ground.judge());
     }
     if lie.heals {
         // A kill may come before the lie: then the next process hears it.
@@ -205,9 +216,23 @@ fn lie_until_healed(mut ground: Ground, lie: &Lie) -> Outcome {
             ground.go_on(None);
         }
     } else if ground.wait() == Waited::TooLong {
-        return ground.judge();
+        return (true, ground.judge());
     }
-    ground.finish()
+    let landed = !lie.lands_behind_a_deletion || has_landed(&ground.liar().ledger());
+    (landed, ground.finish())
+}
+
+/// Whether a batch was created whose file was deleted before.
+fn has_landed(ledger: &[Entry]) -> bool {
+    let mut deleted = BTreeSet::new();
+    ledger.iter().any(|entry| match entry {
+        Entry::Deleted { id } => {
+            deleted.insert(id);
+            false
+        }
+        Entry::Batch { file, .. } => deleted.contains(file),
+        _ => false,
+    })
 }
 
 #[cfg(test)]

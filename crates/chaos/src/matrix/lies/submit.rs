@@ -121,10 +121,11 @@ pub(super) fn fences() -> Vec<Lie> {
         lost("a deletion fails for a while", Act::Never)
             .rule(delete().times(3).act(Act::Never).reply(error(500, "server_error", None))),
         lost("a fence that refuses creates", Act::Late(1_500)).settings(fenced(Fence::CreateFails)),
-        lost("a deletion fences nothing, and the create is lost", Act::Never)
-            .settings(fenced(Fence::Nothing)),
-        lost("a deletion fences nothing, and the create lands while it is looked for again", Act::Late(450))
-            .settings(fenced(Fence::Nothing)),
+        lost("a deletion fences nothing, and the create lands behind it", Act::OnDeletion)
+            .settings(fenced(Fence::Nothing))
+            .lands_behind_a_deletion(),
+        lost("a deletion fences, and the create lands behind it", Act::OnDeletion)
+            .lands_behind_a_deletion(),
         // Not crossed with kills: by then the create has landed, and nothing is deleted.
         Lie::new("a deletion is not carried out, a proxy's 404", &[])
             .rule(Rule::of(Op::Create).act(Act::Late(1_500)).reply(Reply::Drop))

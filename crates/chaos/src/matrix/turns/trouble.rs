@@ -70,7 +70,6 @@ fn plans_fail(ground: Ground, wish: &str) -> Outcome {
 
 /// Collecting has failed seven times, as the database says; the next failure gives the batch into a person's hands.
 fn gave_up(mut ground: Ground, wish: &str) -> Outcome {
-    ground.expected().parked.insert("gave_up");
     ground.expected().failures = 7;
     let slow = (1..=6).map(|pass| format!("provider.download.before:{pass}:sleep:60000"));
     ground.begin(Night::ByHand, Some(&slow.collect::<Vec<_>>().join(",")));
