@@ -52,10 +52,10 @@ words! {
 }
 
 impl AttemptState {
-    /// Whether it ended without an answer, so that one that comes later is news.
+    /// Whether it may have ended without an answer, so that one that comes later may be news.
     #[must_use]
-    pub fn is_without_answer(self) -> bool {
-        matches!(self, Self::Expired | Self::Cancelled | Self::Missing | Self::Superseded)
+    pub fn may_be_answered_late(self) -> bool {
+        !matches!(self, Self::Live | Self::Succeeded)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
-//! is created after a start, and once a day from then on. It adopts what no row owns, so that an old backup never pays
+//! is created after a start or in a database that has come back, and once a day from then on. It adopts what no row owns, so that an old backup never pays
 //! twice, and a create that lands late is found.
 
 use std::collections::HashMap;
@@ -10,14 +10,14 @@ use crash::Step;
 use domain::{BatchId, BatchState, Time};
 use store::BatchRow;
 use tokio_util::sync::CancellationToken;
-use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::input_file;
 use crate::outside;
 use crate::reconcile;
 use crate::seen::seen;
-use crate::submit::{BATCH, INSTANCE};
+use crate::submit::{BATCH, INSTANCE, SHA256};
 use crate::worker::chain;
 
 /// How long a closed gate stays closed before somebody looks again.
@@ -36,6 +36,8 @@ pub(crate) struct Gate {
     closed: Option<String>,
     /// When the next audit is due; none where there was none yet.
     due: Option<Time>,
+    /// Which database was audited.
+    incarnation: String,
 }
 
 /// Audits in time, whether or not anything is to be created, until `stop`: soon after the start, and as often as the
@@ -69,7 +71,9 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
         return Ok(Some("ENABLE_BATCH_API is off".to_owned()));
     }
     let mut gate = context.gate.lock().await;
-    if gate.due.is_none_or(|due| due <= now) {
+    let incarnation = context.store.incarnation().await?;
+    // Another one may have lost its last commits.
+    if gate.incarnation != incarnation || gate.due.is_none_or(|due| due <= now) {
         let Audit { stranger, unsettled } = audit(context).await?;
         // A person may mend what has closed it.
         let pause = if stranger.is_some() || unsettled {
@@ -77,7 +81,7 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
         } else {
             TimeDelta::from_std(context.config.audit_interval).unwrap_or(TimeDelta::MAX)
         };
-        *gate = Gate { closed: stranger, due: Some(now + pause) };
+        *gate = Gate { closed: stranger, due: Some(now + pause), incarnation };
     }
     Ok(gate.closed.clone())
 }
@@ -87,8 +91,18 @@ pub(crate) async fn closed(context: &Context) -> Result<Option<String>, Failure>
 struct Audit {
     /// Why a person must look: a batch of ours that we have never heard of.
     stranger: Option<String>,
-    /// Whether something that it found could not be settled.
+    /// Whether something that it found is not settled yet.
     unsettled: bool,
+}
+
+/// What becomes of a batch of ours that an audit sees.
+enum Adoption {
+    /// Its row knows it now, or needs not.
+    Settled,
+    /// Its row must see first what became of the one that it knows.
+    Later,
+    /// Its row was made of other requests, or of fewer.
+    Strange,
 }
 
 /// Looks at every batch of the account that says it is ours. What we know is adopted, whatever else is there;
@@ -117,7 +131,14 @@ async fn audit(context: &Context) -> Result<Audit, Failure> {
                     tracing::warn!(batch.id = %row.batch.id, provider.id = batch.id, error = %why, "not settled; the next audit tries again");
                     audit.unsettled = true;
                 }
-                adopted => adopted?,
+                adopted => match adopted? {
+                    Adoption::Settled => {}
+                    Adoption::Later => audit.unsettled = true,
+                    Adoption::Strange if *tagged => {
+                        audit.stranger = audit.stranger.or_else(|| Some(strange(&batch.id)));
+                    }
+                    Adoption::Strange => {}
+                },
             },
             None if *tagged => audit.stranger = audit.stranger.or_else(|| Some(strange(&batch.id))),
             None => {}
@@ -128,34 +149,59 @@ async fn audit(context: &Context) -> Result<Audit, Failure> {
 }
 
 /// Takes in what the provider has of a row of ours, where the row doesn't know it.
-async fn adopt(context: &Context, row: &BatchRow, batch: &wire::Batch, tag: &str) -> Result<(), Failure> {
+async fn adopt(
+    context: &Context,
+    row: &BatchRow,
+    batch: &wire::Batch,
+    tag: &str,
+) -> Result<Adoption, Failure> {
     let (id, seen) = (row.batch.id, seen(batch));
     // Polls look at what a row knows; a batch that failed its validation never ran.
     let known = row.batch.state.provider_id() == Some(&batch.id)
         && !matches!(row.batch.state, BatchState::Abandoned { .. });
-    if known || batch.status == BatchStatus::Failed {
-        return Ok(());
+    if known || seen.refusal.is_some() {
+        return Ok(Adoption::Settled);
     }
     let ours = reconcile::is_ours(row, &seen, tag);
     // This database had that tag once, or has a living copy: what is submitted shall not be submitted again, and
     // whatever else becomes of it is not for us to say.
     let is_wanted = row.batch.state == BatchState::Planned && !row.batch.cancel;
     if !ours && !is_wanted {
-        return Ok(());
+        return Ok(Adoption::Settled);
     }
-    if row.batch.state.is_second(&seen) {
-        return reconcile::deal_with_second(context, id, &seen, ours).await;
+    if row.batch.state == BatchState::Filling || (is_wanted && !is_the_same(context, row, batch, tag).await?)
+    {
+        return Ok(Adoption::Strange);
     }
+    if row.batch.is_second(&seen) {
+        reconcile::deal_with_second(context, id, &seen, ours).await?;
+        return Ok(Adoption::Settled);
+    }
+    let waits = matches!(row.batch.state, BatchState::Open { .. });
     if reconcile::take_in(context, id, seen, None, Step::Audit).await? {
         tracing::info!(batch.id = %id, provider.id = batch.id, "adopted a batch that its row didn't know");
     }
-    Ok(())
+    Ok(if waits { Adoption::Later } else { Adoption::Settled })
+}
+
+/// Whether what the provider has was made of the requests that the row would be submitted with. Planned again, in a
+/// database that was restored from an older backup, it may have others.
+async fn is_the_same(
+    context: &Context,
+    row: &BatchRow,
+    batch: &wire::Batch,
+    tag: &str,
+) -> Result<bool, Failure> {
+    let Some(sha256) = batch.metadata.as_ref().and_then(|metadata| metadata.get(SHA256)) else {
+        return Ok(true);
+    };
+    Ok(input_file::identify(context, row, tag).await?.sha256 == *sha256)
 }
 
 fn strange(provider_id: &str) -> String {
     format!(
-        "the provider has batch {provider_id} of this installation, and the database has never heard of it: is it an \
-         older backup, or a copy? Restore the newer database. Where this is a copy beside its living original, give it \
+        "the provider has batch {provider_id} of this installation, and the database has never heard of it, or of all its \
+         requests: is it an older backup, or a copy? Restore the newer database. Where this is a copy beside its living original, give it \
          a tag of its own: overnight instance rotate"
     )
 }

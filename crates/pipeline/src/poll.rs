@@ -76,6 +76,12 @@ pub(crate) async fn look_again(context: &Context, claimed: Vec<Claimed>, listed:
     others
 }
 
+/// Whether a batch is so new that the provider may not know yet what it has created.
+fn is_new(context: &Context, row: &BatchRow) -> bool {
+    let settled = TimeDelta::from_std(context.batch_policy().settle.over).unwrap_or(TimeDelta::MAX);
+    row.batch.remote.created_at.is_some_and(|created| context.clock().now() - created < settled)
+}
+
 fn batch_of(claimed: &Claimed) -> Option<BatchId> {
     if let Command::Poll(batch) = claimed.command { Some(batch) } else { None }
 }
@@ -103,7 +109,12 @@ pub(crate) async fn handle(
         Some(batch) => Fact::Observed(seen(batch)),
         None => match outside::batch(context, provider_id).await {
             Ok(batch) => Fact::Observed(seen(&batch)),
-            Err(error) if error.is_not_found() && claimed.failures + 1 >= LOOKS => Fact::Vanished,
+            Err(error) if error.is_not_found() && claimed.failures + 1 >= LOOKS => {
+                if is_new(context, &row) {
+                    return Ok(Handled::Later(context.clock().now() + context.config.poll_interval));
+                }
+                Fact::Vanished
+            }
             Err(error) => return Err(error.into()),
         },
     };

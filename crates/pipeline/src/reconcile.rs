@@ -3,7 +3,6 @@
 use crash::Step;
 use domain::{BatchId, BatchState, Claimed, CreateKey, Fact, Seen};
 use store::BatchRow;
-use wire::BatchStatus;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -39,7 +38,7 @@ pub(crate) async fn find(
         }
     })
     .await?;
-    found.sort_by_key(|(ours, batch)| (batch.status == BatchStatus::Failed, !ours, batch.created_at));
+    found.sort_by_key(|(ours, batch)| (seen(batch).refusal.is_some(), !ours, batch.created_at));
     let mut found = found.into_iter();
     let kept = found.next();
     for (ours, second) in found {
@@ -63,7 +62,7 @@ pub(crate) async fn take_in(
         return Ok(true);
     }
     let row = context.store.batch(id).await?;
-    if row.batch.state.is_second(&seen) {
+    if row.batch.is_second(&seen) {
         let ours = is_ours(&row, &seen, &context.store.instance_tag().await?);
         deal_with_second(context, id, &seen, ours).await?;
     }

@@ -17,6 +17,8 @@ use crate::submit::{INSTANCE, UPLOAD};
 pub(crate) fn seen(batch: &wire::Batch) -> Seen {
     let counts = batch.request_counts.unwrap_or_default();
     let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key));
+    // What has results has run, whatever it is called.
+    let has_results = counts.completed > 0 || batch.output_file_id.is_some() || batch.error_file_id.is_some();
     let ended = batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at);
     Seen {
         provider_id: batch.id.clone(),
@@ -25,11 +27,12 @@ pub(crate) fn seen(batch: &wire::Batch) -> Seen {
         upload: said(UPLOAD).and_then(|upload| upload.parse().ok()),
         end: match batch.status {
             BatchStatus::Completed => Some(End::Completed),
+            BatchStatus::Failed if has_results => Some(End::Completed),
             BatchStatus::Expired => Some(End::Expired),
             BatchStatus::Cancelled => Some(End::Cancelled),
             _ => None,
         },
-        refusal: (batch.status == BatchStatus::Failed).then(|| validation_failure(batch)),
+        refusal: (batch.status == BatchStatus::Failed && !has_results).then(|| validation_failure(batch)),
         remote: Remote {
             status: Some(batch.status.to_string()),
             total: counts.total,

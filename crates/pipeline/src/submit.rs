@@ -24,7 +24,7 @@ use crate::worker::Handled;
 pub(crate) const INSTANCE: &str = "overnight_instance";
 pub(crate) const BATCH: &str = "overnight_batch";
 pub(crate) const UPLOAD: &str = "overnight_upload";
-const SHA256: &str = "overnight_sha256";
+pub(crate) const SHA256: &str = "overnight_sha256";
 
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
     let row = context.store.batch(id).await?;
@@ -79,8 +79,8 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
         }
         Err(failure) => return Err(failure),
     };
-    // An earlier try left the file, or is on record with one, so it may have gone further than its record says. A batch
-    // that failed its validation never ran: it changes nothing, and the create goes out.
+    // An earlier try left the file, or is on record with one, so it may have gone further than its record says. What became
+    // of that, a batch that runs or one that failed its validation, becomes of this one.
     if (uploaded.found || row.file_id.is_some())
         && let Some(batch) = reconcile::find(context, id, row.batch.upload, &uploaded.file_id).await?
         && reconcile::take_in(context, id, seen(&batch), Some(claimed), Step::Adopt).await?

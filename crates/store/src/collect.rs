@@ -67,6 +67,12 @@ pub struct ChunkTally {
 }
 
 impl ChunkTally {
+    /// Lines that name a request, whatever became of them.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.settled + self.again + self.repeated + self.late + self.unexpected
+    }
+
     /// Adds another chunk.
     pub fn add(&mut self, other: Self) {
         self.settled += other.settled;
@@ -107,14 +113,17 @@ impl Store {
                 }
                 let mut tally = ChunkTally::default();
                 let (mut endings, mut after) = (Vec::with_capacity(lines.len()), Vec::new());
-                for line in lines {
+                // Of two lines for one request, the one that holds an answer counts.
+                let (answered, unanswered): (Vec<_>, Vec<_>) =
+                    lines.into_iter().partition(|line| line.answer.is_some());
+                for line in answered.into_iter().chain(unanswered) {
                     match attempts.get_mut(&line.custom_id).map(Option::take) {
                         None => tally.unexpected += 1,
                         Some(Some(live)) if live.state == AttemptState::Live => {
                             endings.push(line.ending(live, rules));
                         }
-                        // It was called off or counted as lost, and was answered all the same.
-                        Some(Some(ended)) if ended.state.is_without_answer() && line.answer.is_some() => {
+                        // It was called off, refused or counted as lost, and was answered all the same.
+                        Some(Some(ended)) if ended.state.may_be_answered_late() && line.answer.is_some() => {
                             after.push(line.ending(ended, rules));
                         }
                         Some(_) => tally.repeated += 1,

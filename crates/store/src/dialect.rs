@@ -43,6 +43,16 @@ impl Dialect {
         }
     }
 
+    /// What is another one where the database may have come back older.
+    pub(crate) fn incarnation(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT '' AS incarnation",
+            Self::Postgres => {
+                "SELECT pg_postmaster_start_time()::text || ' ' || 'instance'::regclass::oid::text AS incarnation"
+            }
+        }
+    }
+
     /// An id column as text, to look for by prefix.
     pub(crate) fn id_text(self, column: &str) -> String {
         match self {

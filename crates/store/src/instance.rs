@@ -19,6 +19,16 @@ impl Store {
         row.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })?.text("tag")
     }
 
+    /// Which database this is, in words that change where it may have come back older: with a server that started anew, as
+    /// after a failover, and with tables that were made anew, as from a backup. A file changes under nobody's hands.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub async fn incarnation(&self) -> Result<String, StoreError> {
+        let row = self.sql("incarnation", self.dialect.incarnation()).one(&self.connection).await?;
+        row.map_or(Ok(String::new()), |row| row.text("incarnation"))
+    }
+
     /// Gives this database a new tag: batches of the old one are not ours any more.
     ///
     /// # Errors

@@ -161,8 +161,7 @@ impl Sql {
 
     /// Whether it only looks.
     fn reads(&self) -> bool {
-        let text = self.text.trim_start();
-        text.starts_with("SELECT") || text.starts_with("WITH")
+        self.text.trim_start().starts_with("SELECT")
     }
 }
 

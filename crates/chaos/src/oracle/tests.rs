@@ -22,12 +22,7 @@ fn clean() -> Evidence {
         succeeded: text("2"),
         ..Job::default()
     };
-    let batch = Batch {
-        id: text("ours"),
-        job: text("job"),
-        state: text("collected"),
-        ..Batch::default()
-    };
+    let batch = Batch { id: text("ours"), job: text("job"), state: text("collected"), ..Batch::default() };
     let mut books = Books { jobs: vec![job], batches: vec![batch], ..Books::default() };
     for name in ["a", "b"] {
         let (task, attempt) = (format!("task-{name}"), format!("attempt-{name}"));

@@ -135,9 +135,15 @@ impl Rules<'_> {
     fn observed(&self, seen: &Seen) -> Option<BatchDecision> {
         match &self.batch.state {
             BatchState::Open { provider_id } if *provider_id == seen.provider_id => Some(self.advanced(seen)),
+            // The provider has had more of it than is planned here: a database that was restored from an older backup.
+            BatchState::Filling => None,
+            // What was planned as this upload was created, and failed: no other create may name its file.
+            BatchState::Planned if seen.upload == Some(self.batch.upload) => match &seen.refusal {
+                Some(failure) => Some(self.validation_failed(failure)),
+                None => Some(self.opened(seen, self.batch.cancel)),
+            },
             // It never ran and never will: nothing to adopt, and a newer upload may be on its way.
-            BatchState::Filling
-            | BatchState::Planned
+            BatchState::Planned
             | BatchState::Refused
             | BatchState::Cancelled
             | BatchState::Parked(Parked::Submit)
@@ -159,17 +165,32 @@ impl Rules<'_> {
             {
                 None
             }
-            BatchState::Filling
-            | BatchState::Planned
+            BatchState::Fencing { .. } | BatchState::Fenced { .. } => Some(self.behind_the_fence(seen)),
+            BatchState::Planned
             | BatchState::Creating { .. }
             | BatchState::Unknown { .. }
-            | BatchState::Fencing { .. }
-            | BatchState::Fenced { .. }
             | BatchState::Parked(_) => Some(self.opened(seen, self.batch.cancel)),
             // Its lines have gone elsewhere or were called off: what still runs shall stop.
             BatchState::Refused | BatchState::Cancelled | BatchState::Abandoned { .. } => {
                 Some(self.opened(seen, true))
             }
+        }
+    }
+
+    /// It turns up when its file is deleted, or about to be. Where it fails for that, nobody is to blame: the same lines go
+    /// out as a new file.
+    fn behind_the_fence(&self, seen: &Seen) -> BatchDecision {
+        match &seen.refusal {
+            Some(failure) if failure.lines.is_empty() => {
+                let rest =
+                    if failure.is_of_the_account() { self.policy.account_rest } else { Duration::ZERO };
+                BatchDecision { note: Some(failure.message.clone()), ..self.plans_anew(rest) }
+            }
+            None if seen.is_validating() => self.becomes(
+                self.batch.state.clone(),
+                NextOrder::Due(Lane::Submit, self.after(self.look_interval())),
+            ),
+            _ => self.opened(seen, self.batch.cancel),
         }
     }
 
@@ -212,11 +233,10 @@ impl Rules<'_> {
     /// Nothing ran and nothing was billed. Out of enqueued tokens: the same lines, later, as a new file.
     /// Bad lines: they fail, the others go out again.
     fn validation_failed(&self, failure: &ValidationFailure) -> BatchDecision {
-        let mut decision = match failure.class {
-            Some(ErrorClass::TokenBudget | ErrorClass::Quota | ErrorClass::Auth) => {
-                self.plans_anew(self.policy.account_rest)
-            }
-            _ => self.ends(BatchState::Refused, AttemptEffect::FailLines(failure.clone())),
+        let mut decision = if failure.is_of_the_account() {
+            self.plans_anew(self.policy.account_rest)
+        } else {
+            self.ends(BatchState::Refused, AttemptEffect::FailLines(failure.clone()))
         };
         decision.note = Some(failure.message.clone());
         decision

@@ -143,6 +143,12 @@ impl Seen {
         *self.input_file_id == *key.file_id || self.upload == Some(key.upload)
     }
 
+    /// Whether the provider has not yet said whether it takes the input file.
+    #[must_use]
+    pub fn is_validating(&self) -> bool {
+        self.remote.status.as_deref() == Some("validating")
+    }
+
     /// Whether it is of a later upload than this create's, as in a database that was restored from an older backup:
     /// what became of this create was settled before that one.
     #[must_use]
@@ -160,6 +166,14 @@ pub struct ValidationFailure {
     pub message: String,
     /// The lines to blame.
     pub lines: Vec<BadLine>,
+}
+
+impl ValidationFailure {
+    /// Whether the account is to blame, and not the input file.
+    #[must_use]
+    pub fn is_of_the_account(&self) -> bool {
+        matches!(self.class, Some(ErrorClass::TokenBudget | ErrorClass::Quota | ErrorClass::Auth))
+    }
 }
 
 /// A line that validation refused.

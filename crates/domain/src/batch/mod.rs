@@ -43,6 +43,23 @@ pub struct Batch {
     pub remote: Remote,
 }
 
+impl Batch {
+    /// Whether `seen` is a second batch of the same requests: another one is ours, or the create of another
+    /// upload is in doubt. While ours is open, one of a later upload is none: ours must have failed, as a look at
+    /// it will show, and the database is one that was restored from an older backup.
+    #[must_use]
+    pub fn is_second(&self, seen: &Seen) -> bool {
+        match (&self.state, self.state.provider_id(), self.state.key()) {
+            (BatchState::Open { .. }, Some(ours), _) => {
+                ours != seen.provider_id && seen.upload.is_none_or(|upload| upload <= self.upload)
+            }
+            (_, Some(ours), _) => ours != seen.provider_id,
+            (_, None, Some(key)) => !seen.is_of(key) && !seen.is_later_than(key),
+            (_, None, None) => false,
+        }
+    }
+}
+
 /// Where a batch stands, with just the facts that are true there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchState {
@@ -150,17 +167,6 @@ impl BatchState {
             | Self::Fenced { key, .. }
             | Self::Parked(Parked::Create { key, .. }) => Some(key),
             _ => None,
-        }
-    }
-
-    /// Whether `seen` is a second batch of the same requests: another one is ours, or the create of another
-    /// upload is in doubt.
-    #[must_use]
-    pub fn is_second(&self, seen: &Seen) -> bool {
-        match (self.provider_id(), self.key()) {
-            (Some(ours), _) => ours != seen.provider_id,
-            (None, Some(key)) => !seen.is_of(key) && !seen.is_later_than(key),
-            (None, None) => false,
         }
     }
 

@@ -93,6 +93,7 @@ fn resolved(resolution: Resolution) -> Fact {
 fn facts() -> Vec<(&'static str, Fact)> {
     let bad_line = BadLine { line: 2, code: "invalid_json_line".to_owned(), message: "no".to_owned() };
     let lines = ValidationFailure { lines: vec![bad_line], ..ValidationFailure::default() };
+    let gone = ValidationFailure { class: Some(ErrorClass::InvalidRequest), ..ValidationFailure::default() };
     let budget = ValidationFailure { class: Some(ErrorClass::TokenBudget), ..ValidationFailure::default() };
     vec![
         ("uploaded", Fact::Uploaded { file_id: "file-1".to_owned() }),
@@ -105,9 +106,11 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("create refused: auth", refused(ErrorClass::Auth)),
         ("create ambiguous", Fact::CreateAmbiguous { upload: 1 }),
         ("looked", Fact::Looked),
+        ("observed validating", seen("validating", None, None)),
         ("observed in_progress", seen("in_progress", None, None)),
         ("observed completed", seen("completed", Some(End::Completed), None)),
         ("observed failed: bad line", seen("failed", None, Some(lines))),
+        ("observed failed: file gone", seen("failed", None, Some(gone))),
         ("observed failed: token budget", seen("failed", None, Some(budget))),
         ("absent", Fact::Absent { upload: 1 }),
         ("fence set", Fact::FenceSet { upload: 1 }),
@@ -200,7 +203,8 @@ fn parking_differs_from_fencing_in_one_rule() {
 
 #[test]
 fn a_batch_id_is_never_dropped() {
-    for (name, state) in states() {
+    // Of what is still filled the provider can have nothing, but for an older backup: a person must look.
+    for (name, state) in states().into_iter().filter(|(_, state)| *state != BatchState::Filling) {
         let fact = seen("in_progress", None, None);
         let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
         let state = next.map_or(state, |decision| decision.batch.state);
@@ -245,8 +249,21 @@ fn a_batch_of_an_older_upload_takes_no_create_that_is_in_doubt() {
         for fact in [&old_failed, &Fact::Observed(old.clone())] {
             assert_eq!(decide(&before, fact, NOW, &policy(UnknownCreate::Fence)), None, "{:?}", before.state);
         }
-        assert!(before.state.is_second(&old), "it is asked to stop, and told of");
+        assert!(before.is_second(&old), "it is asked to stop, and told of");
     }
+}
+
+/// In a database that was restored from a backup of a time before it failed.
+#[test]
+fn a_later_upload_is_no_second_one_while_the_one_that_failed_counts_as_open() {
+    let Fact::Observed(seen) = seen("in_progress", None, None) else { panic!("seen") };
+    let later = Seen { provider_id: "batch_2".to_owned(), upload: Some(2), ..seen };
+    let of = |state| batch(state);
+    let open = of(BatchState::Open { provider_id: "batch_1".to_owned() });
+    assert!(!open.is_second(&later));
+    assert!(open.is_second(&Seen { upload: Some(1), ..later.clone() }));
+    let collected = of(BatchState::Collected { provider_id: "batch_1".to_owned() });
+    assert!(collected.is_second(&later), "that one didn't fail");
 }
 
 #[test]
@@ -255,7 +272,7 @@ fn a_batch_of_a_later_upload_than_an_older_backup_knows_is_adopted() {
     let Fact::Observed(seen) = seen("in_progress", None, None) else { panic!("seen") };
     let later = Seen { upload: Some(3), ..seen };
     let before = batch(BatchState::Unknown { key, absence: Absence::default() });
-    assert!(!before.state.is_second(&later));
+    assert!(!before.is_second(&later));
     let next = decide(&before, &Fact::Observed(later), NOW, &policy(UnknownCreate::Park)).unwrap().batch;
     assert_eq!((next.state.provider_id(), next.upload), (Some("batch_1"), 3));
 }
@@ -338,7 +355,7 @@ fn a_cancelled_batch_is_not_sent_again() {
 }
 
 #[test]
-fn no_fact_but_a_settled_absence_or_a_persons_word_allows_a_second_create() {
+fn no_fact_but_a_settled_absence_a_failed_batch_or_a_persons_word_allows_a_second_create() {
     for (name, state) in states() {
         if state.key().is_none() || matches!(state, BatchState::Creating { .. }) {
             continue;
@@ -346,7 +363,10 @@ fn no_fact_but_a_settled_absence_or_a_persons_word_allows_a_second_create() {
         for (fact_name, fact) in facts() {
             let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Fence));
             let planned = next.is_some_and(|decision| decision.batch.state == BatchState::Planned);
+            let is_fenced = matches!(state, BatchState::Fencing { .. } | BatchState::Fenced { .. });
             let allowed = (name, fact_name) == ("fenced, last look", "absent")
+                || (is_fenced
+                    && ["observed failed: file gone", "observed failed: token budget"].contains(&fact_name))
                 || fact == resolved(Resolution::NotCreated);
             assert_eq!(planned, allowed, "{name} + {fact_name}");
         }

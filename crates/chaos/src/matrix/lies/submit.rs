@@ -124,8 +124,7 @@ pub(super) fn fences() -> Vec<Lie> {
         lost("a deletion fences nothing, and the create lands behind it", Act::OnDeletion)
             .settings(fenced(Fence::Nothing))
             .lands_behind_a_deletion(),
-        lost("a deletion fences, and the create lands behind it", Act::OnDeletion)
-            .lands_behind_a_deletion(),
+        lost("a deletion fences, and the create lands behind it", Act::OnDeletion).lands_behind_a_deletion(),
         // Not crossed with kills: by then the create has landed, and nothing is deleted.
         Lie::new("a deletion is not carried out, a proxy's 404", &[])
             .rule(Rule::of(Op::Create).act(Act::Late(1_500)).reply(Reply::Drop))

@@ -361,13 +361,14 @@ impl<S: Shelf> World<S> {
     /// As `audit::adopt`, for every batch that the list shows.
     fn audit(&mut self) {
         for theirs in self.provider.list(self.now) {
-            let (seen, state) = (self.provider.seen(theirs), self.shelf.load().state);
+            let (seen, batch) = (self.provider.seen(theirs), self.shelf.load());
+            let state = &batch.state;
             let known = state.provider_id() == Some(&seen.provider_id)
                 && !matches!(state, BatchState::Abandoned { .. });
             if known || seen.refusal.is_some() {
                 continue;
             }
-            if state.is_second(&seen) {
+            if batch.is_second(&seen) {
                 self.deal_with_spare(&seen);
             } else {
                 self.say(&Fact::Observed(seen));
@@ -392,8 +393,7 @@ impl<S: Shelf> World<S> {
     /// already, or is a second one.
     fn changed_nothing(&mut self, fact: &Fact, read: &Batch) {
         let Fact::Observed(seen) = fact else { return };
-        let state = self.shelf.load().state;
-        if state.is_second(seen) && seen.refusal.is_none() {
+        if self.shelf.load().is_second(seen) && seen.refusal.is_none() {
             self.deal_with_spare(seen);
         } else if seen.refusal.is_none() && read.state.provider_id().is_none() {
             self.broken.push(format!("{} was seen, and is dropped: {:?}", seen.provider_id, read.state));
