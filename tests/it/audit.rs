@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use liar::{Act, Entry, Fate, Liar, Op, Reply, Rule, Settings};
-use testkit::Overnight;
+use liar::{Act, End, Entry, Fate, Liar, Op, Reply, Rule, Settings};
+use testkit::{Fleet, Overnight};
 
 /// A stand-in in whose hands batches stay as they are.
 fn holding(folder: &Path) -> Liar {
@@ -89,6 +89,111 @@ fn an_older_backup_pays_for_nothing_twice_and_starts_nothing_new() {
     waiting.kill().unwrap();
     waiting.wait().unwrap();
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 72);
+}
+
+/// A backup of a time when the batch had a part of its requests. The audit comes before the rest is planned again.
+#[test]
+fn a_batch_that_a_backup_knows_in_part_is_adopted_once_it_is_whole() {
+    let mut overnight = crate::overnight();
+    let records = testkit::write_records(overnight.folder(), 250, 100);
+    let submit = ["batch", "submit", "product-labeling", "--files", &records];
+    overnight.set("OVERNIGHT_CRASH", "store.plan.after:1");
+    assert_eq!(overnight.run(&submit).code, None, "killed when a part was planned");
+    overnight.unset("OVERNIGHT_CRASH");
+    assert_eq!(overnight.database().texts("SELECT state FROM batches"), ["filling"]);
+    let backup = overnight.folder().join("backup");
+    copy(&overnight.data_dir(), &backup);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+    let paid = |overnight: &Overnight| overnight.ledger().number("SELECT count(*) FROM served_runs");
+    assert_eq!(paid(&overnight), 250);
+
+    copy(&backup, &overnight.data_dir());
+    overnight.set("OVERNIGHT_CRASH", "store.claim.before:1:sleep:8000");
+    let mut waiting = overnight.spawn(&["batch", "wait", &job]);
+    let told = "SELECT count(*) FROM batches WHERE last_error LIKE '%or of all its requests%'";
+    testkit::until("the gate is closed", || overnight.database().number(told) > 0);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert_eq!(paid(&overnight), 250);
+    overnight.unset("OVERNIGHT_CRASH");
+    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+    assert_eq!((paid(&overnight), overnight.only_job()["tasks"]["succeeded"].as_i64()), (250, Some(250)));
+}
+
+/// The same backup, and the rest is planned otherwise than before.
+#[test]
+fn a_batch_that_is_planned_otherwise_than_it_was_submitted_is_not_adopted() {
+    let mut overnight = crate::overnight();
+    let records = testkit::write_records(overnight.folder(), 250, 100);
+    let submit = ["batch", "submit", "product-labeling", "--files", &records];
+    overnight.set("OVERNIGHT_CRASH", "store.plan.after:1");
+    assert_eq!(overnight.run(&submit).code, None, "killed when a part was planned");
+    overnight.unset("OVERNIGHT_CRASH");
+    let backup = overnight.folder().join("backup");
+    copy(&overnight.data_dir(), &backup);
+    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
+    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
+    copy(&backup, &overnight.data_dir());
+    overnight.set("BATCH_MAX_REQUESTS", "150");
+    let mut waiting = overnight.spawn(&["batch", "wait", &job]);
+    let told = "SELECT count(*) FROM batches WHERE last_error LIKE '%or of all its requests%'";
+    testkit::until("the gate is closed", || overnight.database().number(told) > 0);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 250);
+    assert_eq!(overnight.database().number("SELECT count(*) FROM batches WHERE state <> 'planned'"), 0);
+}
+
+/// A backup of a time before the first upload's batch had failed: the second upload's runs.
+#[test]
+fn the_batch_of_a_later_upload_than_a_backup_knows_runs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = holding(folder.path());
+    let end = End::Fails { code: "token_limit_exceeded".to_owned(), line: None };
+    liar.tell(Rule::of(Op::Create).fate(Fate { end, ..Fate::default() }));
+    let mut overnight = against(&liar);
+    let states = |overnight: &Overnight| overnight.database().texts("SELECT state FROM batches");
+    overnight.set("OVERNIGHT_CRASH", "provider.look.before:1");
+    assert_eq!(submit(&overnight, &["--wait"]).code, None, "killed before the first look");
+    overnight.unset("OVERNIGHT_CRASH");
+    let backup = overnight.folder().join("backup");
+    copy(&overnight.data_dir(), &backup);
+    let on = |overnight: &Overnight, what: &str, is_so: &dyn Fn() -> bool| {
+        let mut process = overnight.spawn(&["up"]);
+        testkit::until(what, is_so);
+        process.kill().unwrap();
+        process.wait().unwrap();
+    };
+    on(&overnight, "the first one is known to have failed", &|| states(&overnight) == ["planned"]);
+    // A start says that the account is mended.
+    on(&overnight, "the second one runs", &|| liar.batches() == 2 && states(&overnight) == ["open"]);
+
+    copy(&backup, &overnight.data_dir());
+    assert_eq!(states(&overnight), ["open"]);
+    overnight.set("OVERNIGHT_CRASH", "provider.look.before:1:sleep:8000");
+    on(&overnight, "the first one has failed here, too", &|| states(&overnight) == ["planned"]);
+    overnight.unset("OVERNIGHT_CRASH");
+    let second = "SELECT count(*) FROM batches WHERE upload = 2 AND state = 'open'";
+    on(&overnight, "the second one is adopted", &|| overnight.database().number(second) == 1);
+    assert_eq!((liar.batches(), cancels_and_lists(&liar).0), (2, 0));
+}
+
+/// A server that fails over may have lost its last commits, and the process that lives on knows nothing of it.
+#[test]
+fn a_database_that_comes_back_is_audited_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let liar = holding(folder.path());
+    let mut fleet = Fleet::new(crate::against(&liar.base_url()));
+    fleet.start("submitter", "submitter");
+    let lists = || cancels_and_lists(&liar).1;
+    testkit::until("the first audit", || lists() > 0);
+    let before = lists();
+    // As a backup brings it back. The next audit would be due tomorrow.
+    fleet.change("ALTER TABLE instance RENAME TO instance_of_before");
+    fleet.change("CREATE TABLE instance (LIKE instance_of_before INCLUDING ALL)");
+    fleet.change("INSERT INTO instance SELECT * FROM instance_of_before");
+    testkit::until("another audit", || lists() > before);
 }
 
 #[test]

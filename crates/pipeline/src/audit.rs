@@ -101,7 +101,7 @@ enum Adoption {
     Settled,
     /// Its row must see first what became of the one that it knows.
     Later,
-    /// Its row was made of other requests, or of fewer.
+    /// Its row has other requests, or not all of them yet.
     Strange,
 }
 
@@ -134,10 +134,9 @@ async fn audit(context: &Context) -> Result<Audit, Failure> {
                 adopted => match adopted? {
                     Adoption::Settled => {}
                     Adoption::Later => audit.unsettled = true,
-                    Adoption::Strange if *tagged => {
+                    Adoption::Strange => {
                         audit.stranger = audit.stranger.or_else(|| Some(strange(&batch.id)));
                     }
-                    Adoption::Strange => {}
                 },
             },
             None if *tagged => audit.stranger = audit.stranger.or_else(|| Some(strange(&batch.id))),
@@ -165,13 +164,15 @@ async fn adopt(
     let ours = reconcile::is_ours(row, &seen, tag);
     // This database had that tag once, or has a living copy: what is submitted shall not be submitted again, and
     // whatever else becomes of it is not for us to say.
-    let is_wanted = row.batch.state == BatchState::Planned && !row.batch.cancel;
+    let is_wanted = matches!(row.batch.state, BatchState::Filling | BatchState::Planned) && !row.batch.cancel;
     if !ours && !is_wanted {
         return Ok(Adoption::Settled);
     }
-    if row.batch.state == BatchState::Filling || (is_wanted && !is_the_same(context, row, batch, tag).await?)
-    {
+    if row.batch.state == BatchState::Filling {
         return Ok(Adoption::Strange);
+    }
+    if is_wanted && !is_the_same(context, row, batch, tag).await? {
+        return Ok(if ours { Adoption::Strange } else { Adoption::Settled });
     }
     if row.batch.is_second(&seen) {
         reconcile::deal_with_second(context, id, &seen, ours).await?;

@@ -6,6 +6,15 @@ use uuid::Uuid;
 use crate::{Store, StoreError};
 
 impl Store {
+    /// Sees to it that a new database has a tag before anything is kept in it: a backup without one would come back under
+    /// another, as a copy of itself.
+    pub(crate) async fn tag_if_new(&self) -> Result<(), StoreError> {
+        if self.tag().await?.is_none() {
+            self.instance_tag().await?;
+        }
+        Ok(())
+    }
+
     /// The tag that this database's batches carry; made on the first call.
     ///
     /// # Errors
@@ -15,8 +24,12 @@ impl Store {
             "INSERT INTO instance (one, tag, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
         let tag = Uuid::new_v4().simple().to_string();
         self.write(Step::Instance, insert).text(tag).time(self.clock.now()).run(&self.connection).await?;
+        self.tag().await?.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })
+    }
+
+    async fn tag(&self) -> Result<Option<String>, StoreError> {
         let row = self.sql("instance", "SELECT tag FROM instance").one(&self.connection).await?;
-        row.ok_or_else(|| StoreError::Missing { table: "instance", id: "1".to_owned() })?.text("tag")
+        row.map(|row| row.text("tag")).transpose()
     }
 
     /// Which database this is, in words that change where it may have come back older: with a server that started anew, as

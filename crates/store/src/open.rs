@@ -61,7 +61,11 @@ impl Store {
         if options.migrate {
             migrations::up(&connection).await?;
         }
-        Ok(Self { connection, dialect, clock: options.clock })
+        let store = Self { connection, dialect, clock: options.clock };
+        if options.migrate {
+            store.tag_if_new().await?;
+        }
+        Ok(store)
     }
 
     /// Closes all connections; on SQLite this folds the write-ahead log into the file.

@@ -37,6 +37,14 @@ impl Fresh {
         rows
     }
 
+    /// Changes it behind the store's back.
+    pub(crate) async fn run(&self, sql: &str) {
+        let connection = Database::connect(self.url()).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "somebody else changes it")]
+        connection.execute_unprepared(sql).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     fn url(&self) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("store.db").display()),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crash::Step;
 use domain::{
-    AttemptEnd, Command, EventType, Fact, JobFact, JobId, JobPolicy, JobState, Lane, Money, Remote,
-    Resolution, Seen, TaskId, Time, Tokens, decide_batch, decide_job,
+    AttemptEnd, Command, ErrorClass, EventType, Fact, JobFact, JobId, JobPolicy, JobState, Lane, Money,
+    Remote, Resolution, Seen, TaskId, Time, Tokens, decide_batch, decide_job,
 };
 use store::{
     Accepted, Backlog, BacklogTask, Claim, Commit, EventPlace, Find, NewJob, NewTask, Release, SettleRules,
@@ -55,6 +55,8 @@ promises! {
     a_record_is_on_its_way_once_across_jobs,
     a_missing_answer_is_an_outcome_and_is_written_once,
     a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing,
+    of_a_torn_line_and_a_whole_one_the_answer_is_kept,
+    another_database_is_known_from_this_one,
     a_backlog_task_is_claimed_once,
     a_job_is_found_by_the_beginning_of_its_id,
     a_claim_that_was_answered_renews_nothing,
@@ -275,6 +277,60 @@ async fn a_missing_answer_is_an_outcome_and_is_written_once(database: Fresh) {
         let rest = store.events(event.place(), Some(job), 100).await.unwrap();
         assert_eq!(rest.len(), events.len() - index - 1);
     }
+}
+
+/// A line that holds no answer, such as a torn one.
+fn unanswered(custom_id: &str) -> SettledLine {
+    SettledLine {
+        custom_id: custom_id.to_owned(),
+        end: AttemptEnd::Failed(ErrorClass::TransientParse),
+        http_status: None,
+        request_id: None,
+        code: None,
+        message: None,
+        usage: Usage::default(),
+        answer: None,
+    }
+}
+
+async fn of_a_torn_line_and_a_whole_one_the_answer_is_kept(database: Fresh) {
+    let store = database.open().await;
+    let job = accept(&store, new_job(&store), 1..=2).await;
+    assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
+    let batch = store.batches(job).await.unwrap()[0].batch.id;
+    let whole = |custom_id: &str| SettledLine {
+        end: AttemptEnd::Succeeded,
+        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
+        ..unanswered(custom_id)
+    };
+    let rules = SettleRules { max_attempts: 1, retry_paid: false };
+    let lines = vec![unanswered("acme_app_issue_1"), whole("acme_app_issue_1")];
+    let tally = store.settle_lines(batch, job, lines, rules).await.unwrap();
+    assert_eq!((tally.settled, tally.repeated), (1, 1));
+    // Where the whole one comes with a later part of the file, the task has its outcome, and the answer is kept.
+    let torn = store.settle_lines(batch, job, vec![unanswered("acme_app_issue_2")], rules).await.unwrap();
+    let late = store.settle_lines(batch, job, vec![whole("acme_app_issue_2")], rules).await.unwrap();
+    assert_eq!((torn.settled, late.late), (1, 1));
+    let row = store.job(job).await.unwrap();
+    assert_eq!((row.ended.succeeded, row.ended.failed), (1, 1));
+}
+
+async fn another_database_is_known_from_this_one(database: Fresh) {
+    let store = database.open().await;
+    let tag = store.instance_tag().await.unwrap();
+    let before = store.incarnation().await.unwrap();
+    assert_eq!(store.incarnation().await.unwrap(), before);
+    let is_a_server = !before.is_empty();
+    // As a backup brings it back.
+    for sql in [
+        "ALTER TABLE instance RENAME TO instance_of_before",
+        "CREATE TABLE instance AS SELECT * FROM instance_of_before",
+    ] {
+        database.run(sql).await;
+    }
+    let after = store.incarnation().await.unwrap();
+    assert_eq!(after != before, is_a_server, "{before} and {after}");
+    assert!(!tag.is_empty());
 }
 
 async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and_change_nothing(

@@ -29,7 +29,11 @@ pub(super) fn lies() -> Vec<Lie> {
         look("looks are torn", 5, Reply::CutWire(40)),
         look("looks are garbage", 5, Reply::Garbage),
         look("looks are dropped", 5, Reply::Drop),
-        look("a batch is unknown for two looks", 2, gone).expect(|expected| expected.failures = 2),
+        look("a batch is unknown for two looks", 2, gone.clone()).expect(|expected| expected.failures = 2),
+        // Its id was told, so that it exists: what has just been created may not be known everywhere.
+        look("no batch is known for a while", 40, gone)
+            .with("SUBMIT_SETTLE_MS", "60000")
+            .expect(|expected| expected.failures = 4),
         fate("statuses go backwards", statuses(&["finalizing", "in_progress", "validating"])),
         fate("ends are told before there are files", statuses(&["completed", "completed", "expired"]))
             .expect(|expected| expected.failures = 3),

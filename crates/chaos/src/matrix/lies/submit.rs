@@ -1,6 +1,6 @@
 //! Lies about uploads, creates, lists and deletions: where money is at stake.
 
-use liar::{Act, Fence, Op, Reply, Rule, Settings};
+use liar::{Act, End, Fate, Fence, Op, Reply, Rule, Settings};
 
 use super::Lie;
 
@@ -62,6 +62,12 @@ pub(super) fn creates() -> Vec<Lie> {
         create("create not carried out, no reply", Act::Never, Reply::Hang(2_500)),
         create("create refused for now", Act::Never, error(429, "slow_down", Some(1))).heals(),
         create("create carried out, 429", Act::Now, error(429, "slow_down", Some(1))).heals(),
+        Lie::new("create carried out, 429, and its batch fails", CREATE)
+            .rule(Rule::of(Op::Create).reply(error(429, "slow_down", Some(1))).fate(Fate {
+                end: End::Fails { code: "token_limit_exceeded".to_owned(), line: None },
+                ..Fate::default()
+            }))
+            .heals(),
         Lie::new(
             "create carried out, 429, and no list shows its file",
             &["provider.create.after", "store.create"],
@@ -124,7 +130,10 @@ pub(super) fn fences() -> Vec<Lie> {
         lost("a deletion fences nothing, and the create lands behind it", Act::OnDeletion)
             .settings(fenced(Fence::Nothing))
             .lands_behind_a_deletion(),
-        lost("a deletion fences, and the create lands behind it", Act::OnDeletion).lands_behind_a_deletion(),
+        // That the batch fails for want of its file uses up no attempt.
+        lost("a deletion fences, and the create lands behind it", Act::OnDeletion)
+            .with("BATCH_TASK_MAX_ATTEMPTS", "1")
+            .lands_behind_a_deletion(),
         // Not crossed with kills: by then the create has landed, and nothing is deleted.
         Lie::new("a deletion is not carried out, a proxy's 404", &[])
             .rule(Rule::of(Op::Create).act(Act::Late(1_500)).reply(Reply::Drop))
