@@ -8,7 +8,7 @@ use chaos::matrix;
 use chaos::scenario::{Scenario, run_all};
 use chaos::site::Site;
 
-/// Longest a part may take; one that takes longer has not run whole, and fails.
+/// Longest one of the four parts may take, on a machine that has other things to do; one that takes longer has not run whole, and fails.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Scenarios at once: each mostly waits.
 const AT_ONCE: usize = 8;

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The roles of a troop.
 pub const ROLES: [&str; 3] = ["scheduler", "submitter", "poller"];
 /// The role that uploads and creates.
-const SUBMITTER: &str = "submitter";
+pub const SUBMITTER: &str = "submitter";
 
 /// A troop.
 pub struct Troop {

@@ -1,8 +1,9 @@
-//! Every side effect that the product has outside its own memory, once. A new one gets a name here, and by
+//! Every side effect that the stages have outside their own memory, once. A new one gets a name here, and by
 //! that its two crash points.
 //!
 //! What has none can be made again and takes nothing along: folders and locks, files that a command writes for a
-//! person, the queues at the broker. `clippy.toml` forbids the bare calls; an exception says why.
+//! person, the queues at the broker; or it is the gateway's, whose rows and blobs are its own, or a change of the schema.
+//! `clippy.toml` forbids the bare calls; an exception says why.
 
 use std::fmt;
 

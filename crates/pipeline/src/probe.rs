@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::ErrorClass;
 use futures_util::stream;
 use openai::{CallError, Create};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use wire::{Batch, BatchStatus, COMPLETION_WINDOW, CreateBatch};
+use wire::{Batch, BatchError, BatchStatus, COMPLETION_WINDOW, CreateBatch};
 
 use crate::context::Context;
 use crate::outside::{self, Permission};
@@ -341,11 +340,16 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
                 let (status, code) = (error.status().unwrap_or_default(), error.code().unwrap_or_default());
                 if reach == Reach::Nothing {
                     (Holds::Unknown, format!("a create with its file was refused, too: HTTP {status} {code}"))
-                } else {
+                } else if error.to_string().contains("file") {
                     (Holds::Yes, format!("the create was refused: HTTP {status} {code}"))
+                } else {
+                    (Holds::Unknown, format!("the create was refused, and not for its file: {error}"))
                 }
             }
-            Create::Created(batch) => self.watch(&batch, reach).await?,
+            Create::Created(batch) => {
+                let watched = self.watch(&batch, reach).await;
+                watched.unwrap_or_else(|error| (Holds::Unknown, error.to_string()))
+            }
             other => (Holds::Unknown, outcome(&other)),
         };
         self.tell(FENCE, assumption, holds, detail);
@@ -363,15 +367,15 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
         if there.status != BatchStatus::Failed {
             return Ok((Holds::No, format!("batch {id} was accepted, and is {}", there.status)));
         }
-        let why = there.errors.iter().flat_map(|errors| &errors.data).find_map(|error| error.code.as_deref());
-        let failed = format!(
-            "batch {id} was accepted, and failed its validation after {after:.1?}: {}",
-            why.unwrap_or("no reason is told")
-        );
-        Ok(match (reach, why.map(|code| ErrorClass::of_http(400, Some(code)))) {
-            (_, Some(ErrorClass::TokenBudget | ErrorClass::Quota)) => (Holds::Unknown, failed),
-            (Reach::Validated, _) => (Holds::Yes, failed),
-            _ => (Holds::Unknown, format!("{failed}; none with its file was seen to pass")),
+        let errors: Vec<&BatchError> = there.errors.iter().flat_map(|errors| &errors.data).collect();
+        let why = errors.iter().find_map(|error| error.code.as_deref()).unwrap_or("no reason is told");
+        let failed = format!("batch {id} was accepted, and failed its validation after {after:.1?}: {why}");
+        Ok(if reach != Reach::Validated {
+            (Holds::Unknown, format!("{failed}; none with its file was seen to pass"))
+        } else if errors.iter().any(|error| is_about_its_file(error)) {
+            (Holds::Yes, failed)
+        } else {
+            (Holds::Unknown, format!("{failed}, which isn't said of its file"))
         })
     }
 
@@ -479,10 +483,29 @@ enum Reach {
 impl Reach {
     fn of(validated: &Validated) -> Self {
         match validated {
-            Ok(Some((batch, _))) if batch.status != BatchStatus::Failed => Self::Validated,
+            Ok(Some((batch, _))) if passes(&batch.status) => Self::Validated,
             _ => Self::Created,
         }
     }
+}
+
+/// Whether a batch of this status has passed its validation. What nobody knows says nothing.
+fn passes(status: &BatchStatus) -> bool {
+    matches!(
+        status,
+        BatchStatus::InProgress
+            | BatchStatus::Finalizing
+            | BatchStatus::Completed
+            | BatchStatus::Expired
+            | BatchStatus::Cancelling
+            | BatchStatus::Cancelled
+    )
+}
+
+/// Whether the input file is to blame, as where it is gone.
+fn is_about_its_file(error: &BatchError) -> bool {
+    error.line.is_none()
+        && [&error.param, &error.message].into_iter().flatten().any(|said| said.contains("file"))
 }
 
 const IN_USE: (&str, &str) =

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use liar::{Act, Op, Reply, Rule};
+
 use super::passes::{Night, comes_by, sees_to, write_down, write_no_more};
 use crate::ground::{Ground, Pair};
 use crate::laptop::SOON;
@@ -29,6 +31,13 @@ const POINTS: [&str; 18] = [
     "store.collect.after",
     "store.settle.before",
 ];
+/// Steps of finding out what became of a create that was lost, in hand when the cancel comes.
+const DOUBTS: [&str; 4] = [
+    "store.reconcile.before",
+    "provider.delete_file.before",
+    "provider.delete_file.after",
+    "store.fence.after",
+];
 /// How long the step takes: commands must have time to come.
 const STEP_MS: u64 = 4_000;
 /// A job is called off.
@@ -41,18 +50,22 @@ pub fn on(pair: Pair) -> Vec<Scenario> {
         Pair::Sqlite => "cancel races, sqlite",
         Pair::Fleet => "cancel races, postgres and rabbitmq",
     };
-    let race = |point: &'static str| {
-        Scenario::new(group, format!("with {point}"), move |site| race(pair.evening(site), point))
+    let race = |point: &'static str, doubt| {
+        Scenario::new(group, format!("with {point}"), move |site| race(pair.evening(site), point, doubt))
     };
-    POINTS.into_iter().map(race).collect()
+    let quiet = POINTS.map(|point| race(point, false));
+    quiet.into_iter().chain(DOUBTS.map(|point| race(point, true))).collect()
 }
 
-fn race(mut ground: Ground, point: &str) -> Outcome {
+fn race(mut ground: Ground, point: &str, doubt: bool) -> Outcome {
     ground.expected().may_fail = usize::MAX;
     ground.expected().spare_looks += 4;
-    // Nobody dies and the provider is honest: what it said of a create is known, whoever wins. A create has time for a slow
-    // step, so that it is not in doubt for that.
-    ground.expected().certain = true;
+    // Nobody dies, and where the provider is honest, what it said of a create is known, whoever wins. A create has time for
+    // a slow step, so that it is not in doubt for that.
+    ground.expected().certain = !doubt;
+    if doubt {
+        ground.liar().tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
+    }
     ground.home().set("SUBMIT_TIMEOUT_MS", "20000");
     sees_to(ground.liar(), point);
     let work = write_down(ground.home(), "work");

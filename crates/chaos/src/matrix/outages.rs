@@ -19,6 +19,12 @@ const AWAY: u32 = 12;
 const HELD_MS: u64 = 4_000;
 /// What the program says of a connection or a channel that is gone.
 const LOST: &str = "connection to the broker lost";
+/// What it says where the broker takes nothing for want of memory.
+const BLOCKED: &str = "blocked";
+/// What it says where the database can't be asked.
+const FAILED: &str = "relay failed";
+/// What the database says where it may not be written to.
+const READ_ONLY: &str = "read-only";
 /// What the program says of a write that doesn't fit any more, from SQLite and from the system.
 const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too large"];
 
@@ -49,13 +55,14 @@ pub fn troop() -> Vec<Scenario> {
         Scenario::new(TROOP, "the broker is killed", |site| broker(site, false)),
         Scenario::new(TROOP, "the broker is killed and wiped", |site| broker(site, true)),
         Scenario::new(TROOP, "the broker closes all connections", |site| {
-            told(site, &[&["close_all_connections", "maintenance"]])
+            told(site, &[&["close_all_connections", "maintenance"]], LOST)
         }),
         Scenario::new(TROOP, "the broker closes channels", channels_closed),
         Scenario::new(TROOP, "the broker raises an alarm", |site| {
             told(
                 site,
                 &[&["set_vm_memory_high_watermark", "0.00001"], &["set_vm_memory_high_watermark", "0.4"]],
+                BLOCKED,
             )
         }),
         Scenario::new(TROOP, "the database is cut off and comes back", database_crashes),
@@ -166,10 +173,16 @@ fn broker(site: &Site, wiped: bool) -> Outcome {
         let _ = troop.fleet.home.run(&["topology", "apply"]);
     }
     // The broker goes last: the troop takes its queues away with it.
-    troop.finish()
+    finish_heard(troop, LOST)
 }
 
-fn told(site: &Site, commands: &[&[&str]]) -> Outcome {
+/// The night goes on to its end; somebody must have noticed what was done to it.
+fn finish_heard(troop: Troop, said: &str) -> Outcome {
+    let (heard, outcome) = troop.finish_and(|troop| troop.logs().contains(said));
+    outcome.demand(heard, format!("{said:?} in a log"))
+}
+
+fn told(site: &Site, commands: &[&[&str]], said: &str) -> Outcome {
     let broker = Broker::start();
     let mut troop = Troop::at(site, broker.url(), site.server().database());
     troop.expected.spare_looks = 8;
@@ -180,7 +193,7 @@ fn told(site: &Site, commands: &[&[&str]]) -> Outcome {
         broker.ctl(command);
         std::thread::sleep(Duration::from_secs(2));
     }
-    troop.finish()
+    finish_heard(troop, said)
 }
 
 /// Whoever holds a message for longer than this broker bears loses its channel, and somebody else gets the message.
@@ -192,8 +205,7 @@ fn channels_closed(site: &Site) -> Outcome {
     let slow = slow.map(|point| format!("{point}:1:sleep:{HELD_MS}"));
     troop.muster(Some(&slow.join(",")));
     troop.strike();
-    let (closed, outcome) = troop.finish_and(|troop| troop.logs().contains(LOST));
-    outcome.demand(closed, "a channel that is closed")
+    finish_heard(troop, LOST)
 }
 
 fn database_crashes(site: &Site) -> Outcome {
@@ -204,7 +216,7 @@ fn database_crashes(site: &Site) -> Outcome {
     std::thread::sleep(Duration::from_secs(2));
     server.run();
     troop.reconnect();
-    troop.finish()
+    finish_heard(troop, FAILED)
 }
 
 fn database_away(site: &Site) -> Outcome {
@@ -214,7 +226,7 @@ fn database_away(site: &Site) -> Outcome {
     std::thread::sleep(Duration::from_secs(3));
     troop.fleet.take_database_away(false);
     troop.reconnect();
-    troop.finish()
+    finish_heard(troop, FAILED)
 }
 
 fn read_only(site: &Site) -> Outcome {
@@ -226,7 +238,7 @@ fn read_only(site: &Site) -> Outcome {
         troop.fleet.cut_connections();
         std::thread::sleep(Duration::from_secs(3));
     }
-    troop.finish()
+    finish_heard(troop, READ_ONLY)
 }
 
 /// The night has begun, and some of it is at the provider.

@@ -3,16 +3,33 @@
 
 use std::time::Duration;
 
+use liar::{Act, Liar, Op, Reply, Rule};
+
 use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, SOON};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
-use crate::troop::{ROLES, Troop};
+use crate::troop::{ROLES, SUBMITTER, Troop};
 
 /// How long a step takes in which a process is asked to stop.
 const STEP_MS: u64 = 400;
 /// How long a zombie lies there: longer than a lease, than a create may take, and than it is looked for.
 const ZOMBIE: Duration = Duration::from_secs(9);
+
+/// Steps of finding out what became of a create, which no quiet night takes.
+const DOUBTS: [&str; 6] = [
+    "store.reconcile.before",
+    "store.reconcile.after",
+    "provider.delete_file.before",
+    "provider.delete_file.after",
+    "store.fence.before",
+    "store.fence.after",
+];
+
+/// A create is lost, and nobody is told.
+fn lose_a_create(liar: &Liar) {
+    liar.tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
+}
 
 /// First passes, of which the later ones would tell nothing new.
 fn first(wishes: &[String]) -> impl Iterator<Item = String> {
@@ -22,35 +39,46 @@ fn first(wishes: &[String]) -> impl Iterator<Item = String> {
 /// On a laptop.
 #[must_use]
 pub fn laptop(passes: &Passes) -> Vec<Scenario> {
-    let points = first(&passes["daemon"]);
+    let quiet = first(&passes["daemon"]).map(|point| (point, false));
+    let points = quiet.chain(DOUBTS.map(|point| (point.to_owned(), true)));
     points
-        .map(|point| Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point)))
+        .map(|(point, doubt)| {
+            Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point, doubt))
+        })
         .collect()
 }
 
 /// In a troop.
 #[must_use]
 pub fn troop(passes: &Passes) -> Vec<Scenario> {
-    let mut all = Vec::new();
-    for (&role, wishes) in passes {
-        for point in first(wishes) {
-            let name = format!("{role} at {point}");
-            let first = First { role, shared: is_shared(passes, &format!("{point}:1")), point };
-            let stopped = first.clone();
-            all.push(Scenario::new("SIGTERM, postgres and rabbitmq", name.clone(), move |site| {
+    let quiet = passes.iter().flat_map(|(&role, wishes)| {
+        first(wishes).map(move |point| {
+            let shared = is_shared(passes, &format!("{point}:1"));
+            First { role, point, shared, doubt: false }
+        })
+    });
+    let doubts =
+        DOUBTS.map(|point| First { role: SUBMITTER, point: point.to_owned(), shared: false, doubt: true });
+    let both = |first: First| {
+        let (name, stopped) = (format!("{} at {}", first.role, first.point), first.clone());
+        [
+            Scenario::new("SIGTERM, postgres and rabbitmq", name.clone(), move |site| {
                 drained(site, &stopped)
-            }));
-            all.push(Scenario::new("zombie, postgres and rabbitmq", name, move |site| zombie(site, &first)));
-        }
-    }
-    all
+            }),
+            Scenario::new("zombie, postgres and rabbitmq", name, move |site| zombie(site, &first)),
+        ]
+    };
+    quiet.chain(doubts).flat_map(both).collect()
 }
 
 /// The daemon is asked to stop while it takes a step of a night that the clock begins.
-fn terminated(site: &Site, point: &str) -> Outcome {
+fn terminated(site: &Site, point: &str, doubt: bool) -> Outcome {
     let mut laptop = Laptop::evening(site);
     laptop.expected.spare_looks = 2;
     sees_to(&laptop.liar, point);
+    if doubt {
+        lose_a_create(&laptop.liar);
+    }
     Night::ByClock.evening(&mut laptop);
     let log = write_down(&mut laptop.home, "night");
     laptop.up_unwatched(Some(&format!("{point}:1:sleep:{STEP_MS}")));
@@ -69,13 +97,18 @@ struct First {
     point: String,
     /// Whether others come by it, too.
     shared: bool,
+    /// Whether it comes by there only where a create is lost.
+    doubt: bool,
 }
 
 /// A troop at work in which one role does something at its first pass of a point, and whether it has come by.
 fn troop_with(site: &Site, first: &First, mode: &str) -> (Troop, bool) {
-    let First { role, point, shared } = first;
+    let First { role, point, shared, doubt } = first;
     let mut troop = Troop::evening(site);
     sees_to(&troop.liar, point);
+    if *doubt {
+        lose_a_create(&troop.liar);
+    }
     let log = troop.fleet.home.folder().join("passed");
     let log_path = log.to_str().expect("a path of text");
     let (pass, wish) = (format!("{point}:1"), format!("{point}:1:{mode}"));

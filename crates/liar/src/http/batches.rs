@@ -135,8 +135,10 @@ fn describe(batch: &StoredBatch) -> Value {
     let total = if batch.status == "failed" { 0 } else { batch.total.max(completed + failed) };
     let errors = match &batch.fate.end {
         End::Fails { code, line } if batch.status == "failed" => {
+            // What the provider says of an input file that isn't there.
+            let param = (code == "invalid_request" && line.is_none()).then_some("file_id");
             let message = format!("{code} on demand");
-            json!({"object": "list", "data": [{"code": code, "message": message, "param": null, "line": line}]})
+            json!({"object": "list", "data": [{"code": code, "message": message, "param": param, "line": line}]})
         }
         _ => Value::Null,
     };

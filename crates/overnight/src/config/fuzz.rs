@@ -1,5 +1,5 @@
 //! Whatever stands in the file and in the environment: it is a configuration, or there is trouble that says why; and
-//! no secret is ever in it.
+//! what is wrong with a file that can't be read is said without a secret that stands in it.
 
 use super::*;
 use crate::cli::Cli;
@@ -12,7 +12,7 @@ const ENVIRONMENT: &str = "=== environment\n";
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test makes its files")]
-fn any_configuration_is_in_force_or_refused_without_its_secrets() {
+fn any_configuration_is_in_force_or_refused_and_an_unreadable_one_without_its_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let arguments = ["overnight", "--config", path.to_str().unwrap(), "migrate"];

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chrono::TimeDelta;
-use domain::{End, ErrorClass, Remote, Seen, Time, ValidationFailure};
+use domain::{End, ErrorClass, Remote, Seen, Time, UnknownCreate, ValidationFailure};
 
 /// What may be assumed of a provider, and of the network to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,10 @@ pub(crate) struct Manners {
 }
 
 impl Manners {
-    /// The stated assumptions, for a settle window of `over` seconds.
-    pub(crate) fn as_assumed(self, over: i64) -> bool {
-        self.fence_holds && self.acts_once && self.lag < over
+    /// The stated assumptions, for a settle window of `over` seconds. Whoever parks a create in doubt relies on no fence.
+    pub(crate) fn as_assumed(self, over: i64, unknown: UnknownCreate) -> bool {
+        let fence = self.fence_holds || unknown == UnknownCreate::Park;
+        fence && self.acts_once && self.lag < over
     }
 }
 
