@@ -21,7 +21,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Longest small call.
     pub request_timeout: Duration,
-    /// Longest pause between two chunks of a stream.
+    /// Longest pause between two chunks of a stream, and between the last one of an upload and its answer.
     pub idle_timeout: Duration,
     /// How often a call that may be repeated is repeated.
     pub retries: u32,

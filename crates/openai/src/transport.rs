@@ -31,6 +31,8 @@ pub struct Client {
     pub(crate) config: Config,
     /// For everything that may be repeated.
     pub(crate) http: reqwest::Client,
+    /// For uploads, which the library would cut in the middle; [`crate::pulse`] limits them.
+    pub(crate) uploads: reqwest::Client,
     /// For creates: always a fresh connection, so that no library can replay a request on a second one.
     pub(crate) once: reqwest::Client,
 }
@@ -54,9 +56,11 @@ impl Client {
             // An error says that the process has chosen one already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let http = builder(&config)?.build().map_err(ConfigError::Http)?;
-        let once = builder(&config)?.pool_max_idle_per_host(0).build().map_err(ConfigError::Http)?;
-        Ok(Self { config, http, once })
+        let http = builder(&config)?.read_timeout(config.idle_timeout);
+        let once = builder(&config)?.read_timeout(config.idle_timeout).pool_max_idle_per_host(0);
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(ConfigError::Http);
+        let (http, uploads, once) = (build(http)?, build(builder(&config)?)?, build(once)?);
+        Ok(Self { config, http, uploads, once })
     }
 
     /// Asks for one batch, to see that the provider answers and takes the key.
@@ -226,8 +230,7 @@ fn builder(config: &Config) -> Result<reqwest::ClientBuilder, ConfigError> {
         .retry(retry::never())
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE)
-        .connect_timeout(config.connect_timeout)
-        .read_timeout(config.idle_timeout))
+        .connect_timeout(config.connect_timeout))
 }
 
 /// A call, before it is sent.
@@ -309,7 +312,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Counts a request, where the process has somebody who listens.
-fn count(operation: &'static str, status: Option<StatusCode>, took: Duration) {
+pub(crate) fn count(operation: &'static str, status: Option<StatusCode>, took: Duration) {
     let code = status.map_or_else(|| "error".to_owned(), |status| status.as_u16().to_string());
     metrics::counter!("overnight_provider_requests_total", "operation" => operation, "code" => code)
         .increment(1);
