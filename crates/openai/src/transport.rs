@@ -223,7 +223,10 @@ fn builder(config: &Config) -> Result<reqwest::ClientBuilder, ConfigError> {
     put("authorization", config.api_key.as_ref().map(|key| format!("Bearer {}", key.expose())), true)?;
     put("openai-organization", config.organization.clone(), false)?;
     put("openai-project", config.project.clone(), false)?;
-    Ok(reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    // A proxy of the environment is for servers elsewhere; it would get the key in the clear.
+    let builder = if config.is_loopback() { builder.no_proxy() } else { builder };
+    Ok(builder
         .user_agent(concat!("overnight/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
         .http1_only()
