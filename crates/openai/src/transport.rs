@@ -135,7 +135,7 @@ impl Client {
         call: &Call,
         response: Response,
     ) -> Result<T, CallError> {
-        let request_id = header(response.headers(), "x-request-id");
+        let request_id = self.request_id(&response);
         let status = response.status().as_u16();
         let unreadable = |message: String| CallError {
             status: Some(status),
@@ -164,6 +164,18 @@ impl Client {
         }
     }
 
+    /// The server's words as they may be shown: where it repeats the key, without it.
+    fn said(&self, words: String) -> String {
+        match &self.config.api_key {
+            Some(key) => words.replace(key.expose(), "…"),
+            None => words,
+        }
+    }
+
+    fn request_id(&self, response: &Response) -> Option<String> {
+        header(response.headers(), "x-request-id").map(|id| self.said(id))
+    }
+
     fn unsent(&self, call: &Call, error: &reqwest::Error) -> CallError {
         let class = if error.is_connect() || error.is_builder() { Class::NotSent } else { Class::Retryable };
         self.error(call, class, describe(error))
@@ -173,8 +185,7 @@ impl Client {
     /// only an error envelope counts as the provider's own word.
     async fn refusal(&self, call: &Call, mut response: Response) -> CallError {
         let status = response.status().as_u16();
-        let (request_id, retry_after) =
-            (header(response.headers(), "x-request-id"), retry_after(response.headers()));
+        let (request_id, retry_after) = (self.request_id(&response), retry_after(response.headers()));
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk);
@@ -186,6 +197,8 @@ impl Client {
         let said = envelope.is_some();
         let error = envelope.unwrap_or_default();
         let message = if said { error.message } else { String::from_utf8_lossy(&body).trim().to_owned() };
+        // Before it is cut, which would leave a part of a key.
+        let message = self.said(message);
         let message = if message.is_empty() {
             "no message".to_owned()
         } else {
@@ -193,8 +206,8 @@ impl Client {
         };
         let call_error = CallError {
             status: Some(status),
-            code: error.code,
-            kind: error.kind,
+            code: error.code.map(|code| self.said(code)),
+            kind: error.kind.map(|kind| self.said(kind)),
             request_id,
             retry_after,
             ..self.error(call, Class::Refused, message)

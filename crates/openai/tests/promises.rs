@@ -395,6 +395,36 @@ async fn a_key_is_sent_and_never_shown() {
     assert!(ApiKey::new("two words".to_owned()).is_err());
 }
 
+/// Nothing but the key is taken out, and no part of it is left where the message is cut.
+#[tokio::test]
+async fn a_key_that_the_server_repeats_is_not_shown() {
+    let long = format!("{} sk-secret", "x".repeat(193));
+    for (status, body, shown) in [
+        (
+            "401 Unauthorized",
+            r#"{"error":{"message":"Received API Key = sk-secret.","type":"key sk-secret","code":"sk-secret"}}"#,
+            "HTTP 401 …: Received API Key = …. (request of …)",
+        ),
+        ("401 Unauthorized", "no key sk-secret here", "HTTP 401: no key … here (request of …)"),
+        ("400 Bad Request", &long, &format!("HTTP 400: {} … (request of …)", "x".repeat(193))),
+    ] {
+        let server = Server::start(vec![http(status, "x-request-id: of sk-secret\r\n", body)]).await;
+        let mut config = config(&server.url);
+        config.retries = 0;
+        let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+        assert!(error.to_string().ends_with(shown), "{error}");
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains("sk-s"), "{text}");
+        }
+    }
+    // An answer that can't be read has the same header.
+    let server = Server::start(vec![http("200 OK", "x-request-id: sk-secret\r\n", "{")]).await;
+    let mut config = config(&server.url);
+    config.retries = 0;
+    let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+    assert_eq!(error.request_id(), Some("…"));
+}
+
 #[test]
 fn a_key_does_not_travel_in_the_clear() {
     for (url, allowed) in [
