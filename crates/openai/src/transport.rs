@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const ERROR_BYTES: usize = 64 << 10;
 /// Characters of a message that isn't an error envelope.
 const MESSAGE_CHARS: usize = 200;
+/// U+0000 as JSON writes it, which no database is sure to keep, and U+FFFD, which stands in its place. They are equally long.
+const NUL: &[u8] = b"\\u0000";
+const REPLACEMENT: &[u8] = b"\\ufffd";
 
 /// A client; cheap to clone.
 #[derive(Clone, Debug)]
@@ -142,7 +145,8 @@ impl Client {
             request_id: request_id.clone(),
             ..self.error(call, Class::Retryable, message)
         };
-        let bytes = response.bytes().await.map_err(|error| unreadable(describe(&error)))?;
+        let mut bytes = Vec::from(response.bytes().await.map_err(|error| unreadable(describe(&error)))?);
+        replace_nul(&mut bytes);
         // The library's own words may quote a value of the body.
         serde_json::from_slice(&bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -164,8 +168,9 @@ impl Client {
         }
     }
 
-    /// The server's words as they may be shown: where it repeats the key, without it.
+    /// The server's words as they may be shown and kept: where it repeats the key, without it, and without U+0000.
     fn said(&self, words: String) -> String {
+        let words = words.replace('\0', "\u{fffd}");
         match &self.config.api_key {
             Some(key) => words.replace(key.expose(), "…"),
             None => words,
@@ -314,6 +319,19 @@ pub(crate) fn describe(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Replaces U+0000 in all texts of a JSON document.
+fn replace_nul(json: &mut [u8]) {
+    let mut at = 0;
+    while let Some(offset) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += offset;
+        if json[at..].starts_with(NUL) {
+            json[at..at + NUL.len()].copy_from_slice(REPLACEMENT);
+        }
+        // What a backslash escapes begins nothing.
+        at += 2;
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

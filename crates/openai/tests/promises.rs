@@ -425,6 +425,28 @@ async fn a_key_that_the_server_repeats_is_not_shown() {
     assert_eq!(error.request_id(), Some("…"));
 }
 
+/// PostgreSQL keeps no U+0000, and a write that it refuses would be tried for ever.
+#[tokio::test]
+async fn what_a_server_says_holds_no_nul() {
+    let envelope = r#"{"error":{"message":"a\u0000b \\u0000","type":"t","code":"c\u0000"}}"#;
+    for (body, message) in [(envelope, "a\u{fffd}b \\u0000"), ("a\0page", "a\u{fffd}page")] {
+        let server = Server::start(vec![http("400 Bad Request", "", body)]).await;
+        let mut config = config(&server.url);
+        config.retries = 0;
+        let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+        assert!(error.to_string().ends_with(&format!(": {message}")), "{error:?}");
+        assert!(error.code().is_none_or(|code| code == "c\u{fffd}"), "{error:?}");
+    }
+    let errors = r#"{"data":[{"code":"\u0000","message":"\\u0000\\\u0000\n"}]}"#;
+    let body = BATCH.replace("batch_1", r"b\u0000").replace(r#""id""#, &format!(r#""errors":{errors},"id""#));
+    let server = Server::start(vec![http("200 OK", "", &body)]).await;
+    let batch = server.client().batch("batch_1").await.unwrap();
+    assert_eq!(batch.id, "b\u{fffd}");
+    let error = &batch.errors.unwrap().data[0];
+    assert_eq!(error.code.as_deref(), Some("\u{fffd}"));
+    assert_eq!(error.message.as_deref(), Some("\\u0000\\\u{fffd}\n"));
+}
+
 #[test]
 fn a_key_does_not_travel_in_the_clear() {
     for (url, allowed) in [
