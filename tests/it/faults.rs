@@ -1,5 +1,8 @@
 //! A provider that errs: every task ends in one outcome, and the sums agree.
 
+use liar::{End, Fate, Liar, LineFault, Op, Rule, Settings};
+use testkit::Database;
+
 /// 5 % of rows refused, 1 % of lines missing, 1 % torn, one batch expired half-way.
 const FAULTS: &str = "rate_limited=0.03,server_error=0.02,missing=0.01,broken_json=0.01,expire_after_rows=0.5,expire_batches=1,seed=3";
 
@@ -89,5 +92,38 @@ fn each_fault_has_its_class() {
     ];
     for (fault, code, outcome, class) in cases {
         assert_eq!(all_rows(fault, code), (outcome.to_owned(), class.to_owned()), "{fault}");
+    }
+}
+
+/// PostgreSQL keeps no U+0000. A write that it refuses looks like an outage, and would be tried for ever.
+#[test]
+fn words_that_no_database_keeps_hold_nothing_up() {
+    let (server, folder) = (testkit::postgres_blocking(), tempfile::tempdir().unwrap());
+    let liar = Liar::start(folder.path());
+    let fate = Fate { lines: vec![(1, LineFault::Nul)], ..Fate::default() };
+    liar.set(&Settings { fate, ..Settings::default() });
+    let overnight = crate::against(&liar.base_url()).with("DATABASE_URL", server.url());
+    let files = testkit::write_records(overnight.folder(), 3, 100);
+    let submit = ["batch", "submit", "product-labeling", "--again", "--files", &files];
+    let job = |code: i32| {
+        let submitted = overnight.run(&[&submit[..], &["--json"]].concat()).exits(0).json();
+        let job = submitted["job_id"].as_str().unwrap().to_owned();
+        let _ = overnight.run(&["batch", "wait", &job, "--timeout", "30s"]).exits(code);
+        overnight.run(&["batch", "details", &job, "--json"]).exits(0).json()["tasks"].clone()
+    };
+    let database = Database::at(server.url());
+    let said =
+        || database.texts("SELECT DISTINCT error_message FROM batch_job_tasks WHERE status = 'failed'");
+    let tasks = job(6);
+    assert_eq!((&tasks["succeeded"], &tasks["failed"]), (&2.into(), &1.into()));
+    assert_eq!(said(), ["refused\u{fffd}on demand"]);
+    // A create is refused in such words, and so is a file, by one of its lines; the others go out again, and the first meets the fault.
+    liar.tell(Rule::of(Op::Create).refused(400, "no\0good"));
+    assert_eq!(job(5)["failed"], 3);
+    let end = End::Fails { code: "odd\0line".to_owned(), line: Some(1) };
+    liar.tell(Rule::of(Op::Create).fate(Fate { end, ..Fate::default() }));
+    assert_eq!(job(6)["failed"], 2);
+    for words in ["no\u{fffd}good", "odd\u{fffd}line"] {
+        assert!(said().iter().any(|said| said.contains(words)), "{:?}", said());
     }
 }

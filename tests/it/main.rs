@@ -26,6 +26,7 @@ mod night;
 mod parked;
 mod platform;
 mod probe;
+mod proxy;
 mod restored;
 mod shape;
 mod trace;

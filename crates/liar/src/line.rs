@@ -43,10 +43,18 @@ pub(crate) fn turn(batch: &str, number: usize, request: &Value, fault: Option<Li
     let custom_id = request["custom_id"].as_str().unwrap_or_default().to_owned();
     let url = request["url"].as_str().unwrap_or_default();
     let id = format!("batch_req_{}_{number}", batch.trim_start_matches("batch_"));
-    if let Some(LineFault::Http(status)) = fault {
-        let body = json!({"error": {"message": "refused on demand", "type": "server_error", "param": null, "code": null}});
-        let text = whole(&id, &custom_id, status, &body.to_string());
-        let text = vec![(Place::Error, text)];
+    let refused = match fault {
+        Some(LineFault::Http(status)) => Some((status, "refused on demand", vec![custom_id.clone()])),
+        Some(LineFault::Nul) => {
+            Some((400, "refused\0on demand", vec![custom_id.clone(), "nobody\0".to_owned()]))
+        }
+        _ => None,
+    };
+    if let Some((status, message, names)) = refused {
+        let body =
+            json!({"error": {"message": message, "type": "server_error", "param": null, "code": null}});
+        let line = |name: &String| (Place::Error, whole(&id, name, status, &body.to_string()));
+        let text = names.iter().map(line).collect();
         return Turn { custom_id, status, billed: false, shown: Shown::Whole, sha256: None, text };
     }
     let body = answer::body(url, &request["body"], fault == Some(LineFault::BadAnswer));

@@ -180,6 +180,8 @@ pub enum End {
 pub enum LineFault {
     /// The model's server answers with this status: in the error file, and not billed.
     Http(u16),
+    /// The same with 400, in words that hold U+0000, and behind it a line for a stranger whose name holds it.
+    Nul,
     /// It ran, and stands in neither file.
     Missing,
     /// It stands there twice.

@@ -21,7 +21,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Longest small call.
     pub request_timeout: Duration,
-    /// Longest pause between two chunks of a stream.
+    /// Longest pause between two chunks of a stream, and between the last one of an upload and its answer.
     pub idle_timeout: Duration,
     /// How often a call that may be repeated is repeated.
     pub retries: u32,
@@ -47,17 +47,24 @@ pub enum ConfigError {
 impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let address = || self.base_url.origin().ascii_serialization();
-        let loopback = match self.base_url.host() {
+        if self.base_url.host().is_none() {
+            return Err(ConfigError::Address(self.base_url.to_string()));
+        }
+        match self.base_url.scheme() {
+            "https" => Ok(()),
+            "http" if self.is_loopback() || self.api_key.is_none() => Ok(()),
+            "http" => Err(ConfigError::Plaintext(address())),
+            _ => Err(ConfigError::Address(address())),
+        }
+    }
+
+    /// Whether the server is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.base_url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return Err(ConfigError::Address(self.base_url.to_string())),
-        };
-        match self.base_url.scheme() {
-            "https" => Ok(()),
-            "http" if loopback || self.api_key.is_none() => Ok(()),
-            "http" => Err(ConfigError::Plaintext(address())),
-            _ => Err(ConfigError::Address(address())),
+            None => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Files: uploaded as a stream, listed, deleted.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -10,8 +10,9 @@ use reqwest::{Body, Method};
 use wire::{File, FileDeleted, PURPOSE_BATCH};
 
 use crate::BoxError;
-use crate::error::CallError;
-use crate::transport::{Call, Client};
+use crate::error::{CallError, Class};
+use crate::pulse::Pulse;
+use crate::transport::{Call, Client, count};
 
 /// Files per page: the most that the provider gives.
 const PAGE: u32 = 10_000;
@@ -41,10 +42,10 @@ fn list(purpose: Option<&str>, page: u32) -> Call {
 
 impl Client {
     /// Uploads a batch's input file of exactly `length` bytes. It isn't repeated here, since a stream
-    /// can't be rewound; repeating it costs storage and nothing else.
+    /// can't be rewound; repeating it costs storage and nothing else. It may take as long as its body moves.
     ///
     /// # Errors
-    /// A provider that can't be reached or refuses, or a stream that fails.
+    /// A provider that can't be reached, refuses, stops taking the body or doesn't answer; or a stream that fails.
     pub async fn upload(
         &self,
         name: &str,
@@ -53,15 +54,23 @@ impl Client {
         expires_after_seconds: Option<u64>,
     ) -> Result<File, CallError> {
         let call = Call::new("upload file", Method::POST, "files").streaming();
+        let (body, pulse) = Pulse::of(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), length).file_name(name.to_owned());
         let mut form = Form::new().text("purpose", PURPOSE_BATCH);
         if let Some(seconds) = expires_after_seconds {
             form = form.text("expires_after[anchor]", "created_at");
             form = form.text("expires_after[seconds]", seconds.to_string());
         }
-        let request = call.request(&self.http, &self.config).multipart(form.part("file", part));
-        let response = self.send_ok(&call, request).await?;
-        self.read(&call, response).await
+        let request = call.request(&self.uploads, &self.config).multipart(form.part("file", part));
+        let (started, longest) = (Instant::now(), self.config.idle_timeout);
+        let answered = async { self.read(&call, self.send_ok(&call, request).await?).await };
+        tokio::select! {
+            file = answered => file,
+            () = pulse.stopped(longest) => {
+                count(call.operation, None, started.elapsed());
+                Err(self.error(&call, Class::Retryable, format!("timed out: nothing moved for {longest:?}")))
+            }
+        }
     }
 
     /// Shows every file of a purpose to `look`. A complete walk, as of batches.

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod key;
 mod lines;
+mod pulse;
 mod transport;
 
 pub use config::{Config, ConfigError};

@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const ERROR_BYTES: usize = 64 << 10;
 /// Characters of a message that isn't an error envelope.
 const MESSAGE_CHARS: usize = 200;
+/// U+0000 as JSON writes it, which no database is sure to keep, and U+FFFD, which stands in its place. They are equally long.
+const NUL: &[u8] = b"\\u0000";
+const REPLACEMENT: &[u8] = b"\\ufffd";
 
 /// A client; cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct Client {
     pub(crate) config: Config,
     /// For everything that may be repeated.
     pub(crate) http: reqwest::Client,
+    /// For uploads, which the library would cut in the middle; [`crate::pulse`] limits them.
+    pub(crate) uploads: reqwest::Client,
     /// For creates: always a fresh connection, so that no library can replay a request on a second one.
     pub(crate) once: reqwest::Client,
 }
@@ -54,9 +59,11 @@ impl Client {
             // An error says that the process has chosen one already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let http = builder(&config)?.build().map_err(ConfigError::Http)?;
-        let once = builder(&config)?.pool_max_idle_per_host(0).build().map_err(ConfigError::Http)?;
-        Ok(Self { config, http, once })
+        let http = builder(&config)?.read_timeout(config.idle_timeout);
+        let once = builder(&config)?.read_timeout(config.idle_timeout).pool_max_idle_per_host(0);
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(ConfigError::Http);
+        let (http, uploads, once) = (build(http)?, build(builder(&config)?)?, build(once)?);
+        Ok(Self { config, http, uploads, once })
     }
 
     /// Asks for one batch, to see that the provider answers and takes the key.
@@ -131,14 +138,15 @@ impl Client {
         call: &Call,
         response: Response,
     ) -> Result<T, CallError> {
-        let request_id = header(response.headers(), "x-request-id");
+        let request_id = self.request_id(&response);
         let status = response.status().as_u16();
         let unreadable = |message: String| CallError {
             status: Some(status),
             request_id: request_id.clone(),
             ..self.error(call, Class::Retryable, message)
         };
-        let bytes = response.bytes().await.map_err(|error| unreadable(describe(&error)))?;
+        let mut bytes = Vec::from(response.bytes().await.map_err(|error| unreadable(describe(&error)))?);
+        replace_nul(&mut bytes);
         // The library's own words may quote a value of the body.
         serde_json::from_slice(&bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -160,6 +168,19 @@ impl Client {
         }
     }
 
+    /// The server's words as they may be shown and kept: where it repeats the key, without it, and without U+0000.
+    fn said(&self, words: String) -> String {
+        let words = words.replace('\0', "\u{fffd}");
+        match &self.config.api_key {
+            Some(key) => words.replace(key.expose(), "…"),
+            None => words,
+        }
+    }
+
+    fn request_id(&self, response: &Response) -> Option<String> {
+        header(response.headers(), "x-request-id").map(|id| self.said(id))
+    }
+
     fn unsent(&self, call: &Call, error: &reqwest::Error) -> CallError {
         let class = if error.is_connect() || error.is_builder() { Class::NotSent } else { Class::Retryable };
         self.error(call, class, describe(error))
@@ -169,8 +190,7 @@ impl Client {
     /// only an error envelope counts as the provider's own word.
     async fn refusal(&self, call: &Call, mut response: Response) -> CallError {
         let status = response.status().as_u16();
-        let (request_id, retry_after) =
-            (header(response.headers(), "x-request-id"), retry_after(response.headers()));
+        let (request_id, retry_after) = (self.request_id(&response), retry_after(response.headers()));
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk);
@@ -182,6 +202,8 @@ impl Client {
         let said = envelope.is_some();
         let error = envelope.unwrap_or_default();
         let message = if said { error.message } else { String::from_utf8_lossy(&body).trim().to_owned() };
+        // Before it is cut, which would leave a part of a key.
+        let message = self.said(message);
         let message = if message.is_empty() {
             "no message".to_owned()
         } else {
@@ -189,8 +211,8 @@ impl Client {
         };
         let call_error = CallError {
             status: Some(status),
-            code: error.code,
-            kind: error.kind,
+            code: error.code.map(|code| self.said(code)),
+            kind: error.kind.map(|kind| self.said(kind)),
             request_id,
             retry_after,
             ..self.error(call, Class::Refused, message)
@@ -219,15 +241,17 @@ fn builder(config: &Config) -> Result<reqwest::ClientBuilder, ConfigError> {
     put("authorization", config.api_key.as_ref().map(|key| format!("Bearer {}", key.expose())), true)?;
     put("openai-organization", config.organization.clone(), false)?;
     put("openai-project", config.project.clone(), false)?;
-    Ok(reqwest::Client::builder()
+    let builder = reqwest::Client::builder();
+    // A proxy of the environment is for servers elsewhere; it would get the key in the clear.
+    let builder = if config.is_loopback() { builder.no_proxy() } else { builder };
+    Ok(builder
         .user_agent(concat!("overnight/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
         .http1_only()
         .retry(retry::never())
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE)
-        .connect_timeout(config.connect_timeout)
-        .read_timeout(config.idle_timeout))
+        .connect_timeout(config.connect_timeout))
 }
 
 /// A call, before it is sent.
@@ -297,6 +321,19 @@ pub(crate) fn describe(error: &reqwest::Error) -> String {
     text
 }
 
+/// Replaces U+0000 in all texts of a JSON document.
+fn replace_nul(json: &mut [u8]) {
+    let mut at = 0;
+    while let Some(offset) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += offset;
+        if json[at..].starts_with(NUL) {
+            json[at..at + NUL.len()].copy_from_slice(REPLACEMENT);
+        }
+        // What a backslash escapes begins nothing.
+        at += 2;
+    }
+}
+
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
@@ -309,7 +346,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Counts a request, where the process has somebody who listens.
-fn count(operation: &'static str, status: Option<StatusCode>, took: Duration) {
+pub(crate) fn count(operation: &'static str, status: Option<StatusCode>, took: Duration) {
     let code = status.map_or_else(|| "error".to_owned(), |status| status.as_u16().to_string());
     metrics::counter!("overnight_provider_requests_total", "operation" => operation, "code" => code)
         .increment(1);

@@ -4,15 +4,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use openai::{ApiKey, Class, Client, Config, Create, Newest};
+use futures_util::{StreamExt as _, stream};
+use openai::{ApiKey, BoxError, CallError, Class, Client, Config, Create, Newest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use wire::CreateBatch;
 
 const BATCH: &str = r#"{"id":"batch_1","object":"batch","status":"validating","created_at":1}"#;
+const FILE: &str =
+    r#"{"id":"file-1","object":"file","bytes":6,"created_at":1,"filename":"a.jsonl","purpose":"batch"}"#;
 const ENVELOPE: &str = r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"c"}}"#;
 
 /// Answers connections with the scripted bytes, in order, the last one again and again; keeps the requests.
@@ -277,9 +280,7 @@ async fn a_torn_download_is_not_accepted() {
 
 #[tokio::test]
 async fn an_upload_streams_with_its_length() {
-    let file =
-        r#"{"id":"file-1","object":"file","bytes":6,"created_at":1,"filename":"a.jsonl","purpose":"batch"}"#;
-    let server = Server::start(vec![http("200 OK", "", file)]).await;
+    let server = Server::start(vec![http("200 OK", "", FILE)]).await;
     let chunks = ["abc", "def"].map(|text| Ok::<_, openai::BoxError>(Bytes::from_static(text.as_bytes())));
     let body = futures_util::stream::iter(chunks);
     let uploaded = server.client().upload("a.jsonl", 6, body, Some(3_600)).await.unwrap();
@@ -295,6 +296,84 @@ async fn an_upload_streams_with_its_length() {
         assert!(request.contains(part), "{part} is not in {request}");
     }
     assert!(!request.contains("transfer-encoding"));
+}
+
+/// Uploads a body in chunks to `url`, and says how long that took.
+async fn upload(url: &str, chunks: Vec<Bytes>, pause: Duration) -> (Result<String, CallError>, Duration) {
+    let (client, length) = (Client::new(config(url)).unwrap(), chunks.iter().map(Bytes::len).sum::<usize>());
+    let body = stream::iter(chunks).then(move |chunk| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, BoxError>(chunk)
+    });
+    let upload = client.upload("a.jsonl", u64::try_from(length).unwrap(), body, None);
+    let started = Instant::now();
+    let uploaded = tokio::time::timeout(Duration::from_secs(30), upload).await.unwrap();
+    (uploaded.map(|file| file.id), started.elapsed())
+}
+
+/// The far end of a slow line: takes a little every ten milliseconds, the last third at once, and answers.
+async fn slow_server(length: usize) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(128 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let (mut taken, mut tail, mut chunk) = (0, Vec::new(), vec![0; 256 << 10]);
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while !tail.ends_with(b"--\r\n") {
+            // What the system keeps of the rest for a server that is slow says nothing about the client.
+            if taken < length / 3 * 2 {
+                ticks.tick().await;
+            }
+            let read = socket.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "the upload broke off after {taken} bytes");
+            tail.extend_from_slice(&chunk[read.saturating_sub(4)..read]);
+            tail.drain(..tail.len().saturating_sub(4));
+            taken += read;
+        }
+        let Reply::Bytes(answer) = http("200 OK", "", FILE) else { unreachable!() };
+        socket.write_all(&answer).await.unwrap();
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_upload_may_take_as_long_as_it_moves() {
+    let longest = config("http://127.0.0.1:1").idle_timeout;
+    // A body that comes a little at a time.
+    let server = Server::start(vec![http("200 OK", "", FILE)]).await;
+    let chunks = vec![Bytes::from_static(b"abc"); 10];
+    let (uploaded, took) = upload(&server.url, chunks, Duration::from_millis(100)).await;
+    assert_eq!(uploaded.unwrap(), "file-1");
+    assert!(took > 3 * longest, "{took:?}");
+    // A server that takes a little at a time of a chunk that is long.
+    let length = 24 << 20;
+    let url = slow_server(length).await;
+    let (uploaded, took) = upload(&url, vec![Bytes::from(vec![b'x'; length])], Duration::ZERO).await;
+    assert_eq!(uploaded.unwrap(), "file-1");
+    assert!(took > 3 * longest, "{took:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_ends() {
+    let long = || vec![Bytes::from(vec![b'x'; 64 << 20])];
+    let silent = Server::start(vec![Reply::Silence]).await;
+    // The system accepts for it, and nobody reads.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let deaf = format!("http://{}/v1", listener.local_addr().unwrap());
+    for (case, url, chunks, pause) in [
+        ("never answered", &silent.url, vec![Bytes::from_static(b"abc")], Duration::ZERO),
+        ("never taken", &deaf, long(), Duration::ZERO),
+        ("never given", &silent.url, vec![Bytes::from_static(b"abc")], Duration::from_secs(3_600)),
+    ] {
+        let (uploaded, took) = upload(url, chunks, pause).await;
+        let error = uploaded.unwrap_err();
+        assert_eq!(error.class(), Class::Retryable, "{case}");
+        assert!(error.to_string().contains("timed out"), "{case}: {error}");
+        assert!(took < Duration::from_secs(10), "{case}: {took:?}");
+    }
 }
 
 #[tokio::test]
@@ -314,6 +393,58 @@ async fn a_key_is_sent_and_never_shown() {
     }
     assert!(ApiKey::new(String::new()).is_err());
     assert!(ApiKey::new("two words".to_owned()).is_err());
+}
+
+/// Nothing but the key is taken out, and no part of it is left where the message is cut.
+#[tokio::test]
+async fn a_key_that_the_server_repeats_is_not_shown() {
+    let long = format!("{} sk-secret", "x".repeat(193));
+    for (status, body, shown) in [
+        (
+            "401 Unauthorized",
+            r#"{"error":{"message":"Received API Key = sk-secret.","type":"key sk-secret","code":"sk-secret"}}"#,
+            "HTTP 401 …: Received API Key = …. (request of …)",
+        ),
+        ("401 Unauthorized", "no key sk-secret here", "HTTP 401: no key … here (request of …)"),
+        ("400 Bad Request", &long, &format!("HTTP 400: {} … (request of …)", "x".repeat(193))),
+    ] {
+        let server = Server::start(vec![http(status, "x-request-id: of sk-secret\r\n", body)]).await;
+        let mut config = config(&server.url);
+        config.retries = 0;
+        let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+        assert!(error.to_string().ends_with(shown), "{error}");
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains("sk-s"), "{text}");
+        }
+    }
+    // An answer that can't be read has the same header.
+    let server = Server::start(vec![http("200 OK", "x-request-id: sk-secret\r\n", "{")]).await;
+    let mut config = config(&server.url);
+    config.retries = 0;
+    let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+    assert_eq!(error.request_id(), Some("…"));
+}
+
+/// PostgreSQL keeps no U+0000, and a write that it refuses would be tried for ever.
+#[tokio::test]
+async fn what_a_server_says_holds_no_nul() {
+    let envelope = r#"{"error":{"message":"a\u0000b \\u0000","type":"t","code":"c\u0000"}}"#;
+    for (body, message) in [(envelope, "a\u{fffd}b \\u0000"), ("a\0page", "a\u{fffd}page")] {
+        let server = Server::start(vec![http("400 Bad Request", "", body)]).await;
+        let mut config = config(&server.url);
+        config.retries = 0;
+        let error = Client::new(config).unwrap().batch("batch_1").await.unwrap_err();
+        assert!(error.to_string().ends_with(&format!(": {message}")), "{error:?}");
+        assert!(error.code().is_none_or(|code| code == "c\u{fffd}"), "{error:?}");
+    }
+    let errors = r#"{"data":[{"code":"\u0000","message":"\\u0000\\\u0000\n"}]}"#;
+    let body = BATCH.replace("batch_1", r"b\u0000").replace(r#""id""#, &format!(r#""errors":{errors},"id""#));
+    let server = Server::start(vec![http("200 OK", "", &body)]).await;
+    let batch = server.client().batch("batch_1").await.unwrap();
+    assert_eq!(batch.id, "b\u{fffd}");
+    let error = &batch.errors.unwrap().data[0];
+    assert_eq!(error.code.as_deref(), Some("\u{fffd}"));
+    assert_eq!(error.message.as_deref(), Some("\\u0000\\\u{fffd}\n"));
 }
 
 #[test]

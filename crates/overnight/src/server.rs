@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use web::Document;
 
-use crate::config::Config;
+use crate::config::{Config, is_here};
 use crate::exit::{Exit, Trouble};
 
 /// How often a wish is sent again that got no answer, after 1, 2 and 4 s.
@@ -40,7 +40,10 @@ impl Server {
         }
         // An error says that the process has chosen one already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        // A proxy of the environment is for servers elsewhere; it would get the token in the clear.
+        let builder = if is_here(&base) { builder.no_proxy() } else { builder };
+        let http = builder
             .default_headers(headers)
             .http1_only()
             .retry(retry::never())

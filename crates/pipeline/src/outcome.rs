@@ -47,7 +47,7 @@ impl Reader {
                     ErrorClass::CancelledByUser => AttemptEnd::Cancelled,
                     class => AttemptEnd::Failed(class),
                 };
-                let (code, message) = (Some(error.code.clone()), Some(cut(&error.message)));
+                let (code, message) = (Some(kept(&error.code)), Some(cut(&error.message)));
                 SettledLine { end, code, message, usage: unbilled(), ..blank(custom_id) }
             }
             (None, None) => {
@@ -73,7 +73,7 @@ impl Reader {
             message,
             usage,
             http_status: Some(response.status_code),
-            request_id: Some(response.request_id.to_string()).filter(|id| !id.is_empty()),
+            request_id: Some(kept(&response.request_id)).filter(|id| !id.is_empty()),
             answer: Some((body.to_owned(), result)),
             ..blank(custom_id)
         }
@@ -107,8 +107,8 @@ fn refusal(custom_id: String, response: &LineResponse<'_>) -> SettledLine {
     SettledLine {
         end: AttemptEnd::Failed(class),
         http_status: Some(status).filter(|status| *status != 0),
-        request_id: Some(response.request_id.to_string()).filter(|id| !id.is_empty()),
-        code: error.code,
+        request_id: Some(kept(&response.request_id)).filter(|id| !id.is_empty()),
+        code: error.code.as_deref().map(kept),
         message: Some(message),
         usage: if status == 0 { Usage::default() } else { unbilled() },
         ..blank(custom_id)
@@ -131,7 +131,8 @@ fn failed(custom_id: String, class: ErrorClass, message: String) -> SettledLine 
 
 fn blank(custom_id: String) -> SettledLine {
     SettledLine {
-        custom_id,
+        // No request of ours is called so.
+        custom_id: kept(&custom_id),
         end: AttemptEnd::Missing,
         http_status: None,
         request_id: None,
@@ -148,9 +149,15 @@ fn unbilled() -> Usage {
 
 fn cut(text: &str) -> String {
     match text.char_indices().nth(MESSAGE_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
+        Some((at, _)) => format!("{}…", kept(&text[..at])),
+        None => kept(text),
     }
+}
+
+/// A text as every database keeps it: PostgreSQL has no character U+0000, and one line of it would hold up its whole chunk for ever.
+/// Answers need none of this: they are kept as JSON, which writes that character in others.
+fn kept(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// The request that a broken line names, if it breaks off after naming it.
@@ -201,15 +208,47 @@ mod tests {
                 if let Ok(serde_json::Value::Object(line)) = serde_json::from_slice(bytes)
                     && let Some(name) = line.get("custom_id").and_then(|name| name.as_str())
                 {
-                    assert_eq!(read.as_ref().map(|read| read.custom_id.as_str()), Some(name));
+                    assert_eq!(read.as_ref().map(|read| &read.custom_id), Some(&kept(name)));
                 }
                 let Some(read) = read else { continue };
+                let texts = [&read.code, &read.message, &read.request_id];
+                assert!(
+                    texts.into_iter().flatten().chain([&read.custom_id]).all(|text| !text.contains('\0'))
+                );
                 assert!(read.message.is_none_or(|message| message.chars().count() <= MESSAGE_CHARS + 100));
                 if read.end == AttemptEnd::Succeeded {
                     assert!(read.answer.is_some_and(|(_, result)| result.is_some()));
                 }
             }
         });
+    }
+
+    #[test]
+    fn no_text_of_a_line_holds_a_nul_and_the_answer_stays_as_it_is() {
+        let definition = processor::builtin("product-labeling").unwrap();
+        let reader = Reader { processor: Processor::new(definition, None).unwrap(), price: None };
+        let read = |line: &str| reader.read(line.as_bytes()).unwrap();
+        let refused = r#"{"custom_id":"a\u0000","response":{"status_code":400,"request_id":"r\u0000",
+            "body":{"error":{"message":"m\u0000","code":"c\u0000"}}}}"#;
+        let refused = read(refused);
+        assert_eq!(
+            (refused.custom_id.as_str(), refused.request_id.as_deref()),
+            ("a\u{fffd}", Some("r\u{fffd}"))
+        );
+        assert_eq!(
+            (refused.code.as_deref(), refused.message.as_deref()),
+            (Some("c\u{fffd}"), Some("m\u{fffd}"))
+        );
+        let never = read(r#"{"custom_id":"a","error":{"code":"c\u0000","message":"m\u0000"}}"#);
+        assert_eq!((never.code.as_deref(), never.message.as_deref()), (Some("c\u{fffd}"), Some("m\u{fffd}")));
+        let body = r#"{"said":"\u0000"}"#;
+        let line = format!(
+            r#"{{"custom_id":"a","response":{{"status_code":200,"request_id":"r\u0000","body":{body}}}}}"#
+        );
+        let answered = read(&line);
+        assert_eq!(answered.request_id.as_deref(), Some("r\u{fffd}"));
+        assert_eq!(answered.answer.unwrap().0, body);
+        assert_eq!(read(r#"{"custom_id":"a\u0000","response":7}"#).custom_id, "a\u{fffd}");
     }
 
     #[test]

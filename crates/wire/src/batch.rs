@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-/// A batch as the provider reports it. Times are Unix seconds.
+/// A batch as the provider reports it. Times are Unix seconds. The list shows all of an account's batches, whoever made them: errors,
+/// counts and usage that can't be read are not known, so that no stranger's batch hides ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// `batch_…`
@@ -13,19 +16,19 @@ pub struct Batch {
     /// Always `batch`.
     pub object: String,
     /// The endpoint that every line targets, such as `/v1/responses`. Some compatible servers send null.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub endpoint: String,
     /// The model of the lines, once known.
     #[serde(default)]
     pub model: Option<String>,
     /// Why validation failed; only set with status `failed`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unreadable_is_none")]
     pub errors: Option<BatchErrors>,
     /// The file that was uploaded.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub input_file_id: String,
     /// How long the provider may take.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub completion_window: String,
     /// Where it stands.
     pub status: BatchStatus,
@@ -62,10 +65,10 @@ pub struct Batch {
     #[serde(default)]
     pub cancelled_at: Option<i64>,
     /// Lines by outcome; zeros while validating.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unreadable_is_none")]
     pub request_counts: Option<RequestCounts>,
     /// Tokens of the whole batch, where reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "unreadable_is_none", skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What the creator attached.
     #[serde(default)]
@@ -153,13 +156,13 @@ impl fmt::Display for BatchStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// Lines in the input.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub total: u64,
     /// Lines that succeeded.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub completed: u64,
     /// Lines that failed. Expired lines may be left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub failed: u64,
 }
 
@@ -170,7 +173,7 @@ pub struct BatchErrors {
     #[serde(default)]
     pub object: Option<String>,
     /// In line order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub data: Vec<BatchError>,
 }
 
@@ -250,8 +253,16 @@ pub struct OutputExpiry {
     pub seconds: u64,
 }
 
-fn null_is_empty<'de, D: Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(reader)?.unwrap_or_default())
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    reader: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
+}
+
+fn unreadable_is_none<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    reader: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(reader)?).unwrap_or_default())
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
@@ -269,6 +280,37 @@ mod tests {
         let batch: Batch = serde_json::from_str(text).unwrap();
         assert_eq!(batch.error_file_id, None);
         assert_eq!(batch.endpoint, "");
+    }
+
+    #[test]
+    fn what_is_odd_about_a_batch_is_not_known_and_the_batch_is() {
+        let read = |field: &str| {
+            let text =
+                format!(r#"{{"id":"batch_1","object":"batch","status":"completed","created_at":1,{field}}}"#);
+            serde_json::from_str::<Batch>(&text)
+        };
+        for usage in
+            ["null", "{}", "[]", r#"{"input_tokens":1}"#, r#"{"input_tokens":null,"output_tokens":-1}"#]
+        {
+            assert_eq!(read(&format!(r#""usage":{usage}"#)).unwrap().usage, None, "{usage}");
+        }
+        let counts = |text: &str| read(&format!(r#""request_counts":{text}"#)).unwrap().request_counts;
+        for odd in ["null", "7", r#"{"total":"three"}"#] {
+            assert_eq!(counts(odd), None, "{odd}");
+        }
+        let known = RequestCounts { total: 3, ..RequestCounts::default() };
+        assert_eq!(counts(r#"{"total":3,"completed":null}"#), Some(known));
+        let errors = |text: &str| read(&format!(r#""errors":{text}"#)).unwrap().errors;
+        assert_eq!(errors(r#"{"data":null}"#), Some(BatchErrors::default()));
+        assert_eq!(errors(r#""none""#), None);
+        // What names it and says where it stands is demanded.
+        for field in [r#""id":null"#, r#""status":null"#] {
+            let (name, _) = field.split_once(':').unwrap();
+            let text = r#"{"id":"batch_1","status":"completed","object":"batch","created_at":1}"#;
+            let broken = text.replace(&format!(r#"{name}:"batch_1""#), field);
+            let broken = broken.replace(&format!(r#"{name}:"completed""#), field);
+            assert!(serde_json::from_str::<Batch>(&broken).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -489,7 +489,7 @@ impl Reader<'_> {
 }
 
 /// Whether an address is this machine's own.
-fn is_here(url: &Url) -> bool {
+pub(crate) fn is_here(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
