@@ -117,7 +117,7 @@ pub(crate) struct World<S> {
     pub(crate) shelf: S,
     pub(crate) provider: Provider,
     pub(crate) now: Time,
-    policy: Policy,
+    pub(crate) policy: Policy,
     workers: Vec<Next>,
     /// Second batches that were told of.
     pub(crate) spares: Vec<String>,
