@@ -50,9 +50,7 @@ impl Pair {
             Self::Fleet => Ground::Troop(Box::new(Troop::evening(site))),
         }
     }
-}
 
-impl Pair {
     /// Whether a night on this pair can come by a step at all. This is the one place that says where it can't.
     #[must_use]
     pub fn can_meet(self, step: Step) -> bool {

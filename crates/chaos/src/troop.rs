@@ -39,7 +39,8 @@ pub struct Troop {
     pub kills: u32,
     roles: BTreeMap<String, String>,
     armed: BTreeMap<String, String>,
-    wish: Option<Child>,
+    /// The command that has wished for the night.
+    striker: Option<Child>,
     hit: Vec<String>,
     earlier: Vec<Books>,
     looked: Instant,
@@ -75,7 +76,7 @@ impl Troop {
             kills: 0,
             roles: BTreeMap::new(),
             armed: BTreeMap::new(),
-            wish: None,
+            striker: None,
             hit: Vec::new(),
             earlier: Vec::new(),
             looked: Instant::now(),
@@ -119,7 +120,7 @@ impl Troop {
             .append(true)
             .open(self.fleet.home.folder().join("strike.log"));
         let child = command.stdout(Stdio::null()).stderr(log.expect("a log")).spawn();
-        self.wish = Some(child.expect("the binary runs"));
+        self.striker = Some(child.expect("the binary runs"));
     }
 
     /// Starts again what is gone.
@@ -340,7 +341,7 @@ impl Troop {
 
 impl Drop for Troop {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.wish {
+        if let Some(child) = &mut self.striker {
             // It ends with its job, or with us.
             let _ = child.kill();
             let _ = child.wait();
