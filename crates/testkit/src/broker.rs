@@ -112,9 +112,25 @@ impl Broker {
     /// # Panics
     /// Where that fails.
     pub fn ctl(&self, arguments: &[&str]) {
+        let _ = self.asked(arguments);
+    }
+
+    /// Whether it keeps somebody from publishing, as it does while it has an alarm.
+    ///
+    /// # Panics
+    /// Where it can't be asked.
+    #[must_use]
+    pub fn is_blocking(&self) -> bool {
+        // It calls them `blocking` before they try, and `blocked` behind that.
+        self.asked(&["list_connections", "state"]).contains("block")
+    }
+
+    fn asked(&self, arguments: &[&str]) -> String {
         let done = self.command("rabbitmqctl").args(arguments).output().expect("rabbitmqctl starts");
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(done.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&done.stdout));
+        let answer = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{arguments:?}: {said}{answer}");
+        answer
     }
 
     fn command(&self, program: &str) -> Command {

@@ -19,8 +19,6 @@ const AWAY: u32 = 12;
 const HELD_MS: u64 = 4_000;
 /// What the program says of a connection or a channel that is gone.
 const LOST: &str = "connection to the broker lost";
-/// What it says where the broker takes nothing for want of memory.
-const BLOCKED: &str = "blocked";
 /// What it says where the database can't be asked.
 const FAILED: &str = "relay failed";
 /// What the database says where it may not be written to.
@@ -54,17 +52,9 @@ pub fn troop() -> Vec<Scenario> {
     vec![
         Scenario::new(TROOP, "the broker is killed", |site| broker(site, false)),
         Scenario::new(TROOP, "the broker is killed and wiped", |site| broker(site, true)),
-        Scenario::new(TROOP, "the broker closes all connections", |site| {
-            told(site, &[&["close_all_connections", "maintenance"]], LOST)
-        }),
+        Scenario::new(TROOP, "the broker closes all connections", connections_closed),
         Scenario::new(TROOP, "the broker closes channels", channels_closed),
-        Scenario::new(TROOP, "the broker raises an alarm", |site| {
-            told(
-                site,
-                &[&["set_vm_memory_high_watermark", "0.00001"], &["set_vm_memory_high_watermark", "0.4"]],
-                BLOCKED,
-            )
-        }),
+        Scenario::new(TROOP, "the broker raises an alarm", alarm),
         Scenario::new(TROOP, "the database is cut off and comes back", database_crashes),
         Scenario::new(TROOP, "the database lets nobody in for a while", database_away),
         Scenario::new(TROOP, "the database is read-only for a while", read_only),
@@ -154,12 +144,7 @@ fn full_disk(site: &Site, blocks: u32) -> Outcome {
 }
 
 fn broker(site: &Site, wiped: bool) -> Outcome {
-    let mut broker = Broker::start();
-    let mut troop = Troop::at(site, broker.url(), site.server().database());
-    troop.expected.spare_looks = 8;
-    troop.muster(None);
-    troop.strike();
-    until_some_are_open(&mut troop);
+    let (mut troop, mut broker) = at_work_with_a_broker(site);
     if wiped {
         troop.listen();
     }
@@ -182,18 +167,28 @@ fn finish_heard(troop: Troop, said: &str) -> Outcome {
     outcome.demand(heard, format!("{said:?} in a log"))
 }
 
-fn told(site: &Site, commands: &[&[&str]], said: &str) -> Outcome {
+/// A broker of its own, and a troop at work with it.
+fn at_work_with_a_broker(site: &Site) -> (Troop, Broker) {
     let broker = Broker::start();
     let mut troop = Troop::at(site, broker.url(), site.server().database());
-    troop.expected.spare_looks = 8;
-    troop.muster(None);
-    troop.strike();
-    until_some_are_open(&mut troop);
-    for command in commands {
-        broker.ctl(command);
-        std::thread::sleep(Duration::from_secs(2));
-    }
-    finish_heard(troop, said)
+    at_work(&mut troop);
+    (troop, broker)
+}
+
+fn connections_closed(site: &Site) -> Outcome {
+    let (troop, broker) = at_work_with_a_broker(site);
+    broker.ctl(&["close_all_connections", "maintenance"]);
+    finish_heard(troop, LOST)
+}
+
+/// The broker has no memory left, and takes no messages for a while.
+fn alarm(site: &Site) -> Outcome {
+    let (troop, broker) = at_work_with_a_broker(site);
+    broker.ctl(&["set_vm_memory_high_watermark", "0.00001"]);
+    testkit::until("somebody may not publish", || broker.is_blocking());
+    std::thread::sleep(Duration::from_secs(2));
+    broker.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+    troop.finish()
 }
 
 /// Whoever holds a message for longer than this broker bears loses its channel, and somebody else gets the message.
