@@ -55,6 +55,12 @@ impl CallError {
         self.status
     }
 
+    /// What was said: the provider's words, or why none came.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The provider's error code.
     #[must_use]
     pub fn code(&self) -> Option<&str> {

@@ -1,5 +1,5 @@
-//! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch
-//! is created after a start or in a database that has come back, and once a day from then on. It adopts what no row owns, so that an old backup never pays
+//! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch is created
+//! after a start or in a database that has come back, and once a day from then on. It adopts what no row owns, so that an old backup never pays
 //! twice, and a create that lands late is found.
 
 use std::collections::HashMap;
@@ -196,7 +196,14 @@ async fn is_the_same(
     let Some(sha256) = batch.metadata.as_ref().and_then(|metadata| metadata.get(SHA256)) else {
         return Ok(true);
     };
-    Ok(input_file::identify(context, row, tag).await?.sha256 == *sha256)
+    match input_file::identify(context, row, tag).await {
+        Ok(file) => Ok(file.sha256 == *sha256),
+        Err(failure) if failure.is_outage() => Err(failure),
+        Err(failure) => {
+            tracing::error!(batch.id = %row.batch.id, error = %chain(&failure), "its requests can't be read");
+            Ok(false)
+        }
+    }
 }
 
 fn strange(provider_id: &str) -> String {

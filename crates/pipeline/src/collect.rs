@@ -42,10 +42,13 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     for file in &files {
         tally.add(settle_file(context, &job, batch, file, &reader).await?);
     }
-    if patient && !gone {
-        is_whole(&remote, tally)?;
+    let (read, counted) = (tally.lines(), remote.completed + remote.failed);
+    if patient && !gone && read < counted {
+        // What came may be no result file at all, such as the page of a proxy.
+        let text = format!("the result files hold {read} results, and the provider counts {counted}");
+        return Err(Failure::Fault(text));
     }
-    if gone {
+    if gone || (read == 0 && counted > 0) {
         // What the other file says is settled; what this one said waits for a person.
         let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
         return Ok(Handled::if_changed(changed));
@@ -131,17 +134,6 @@ async fn ended(
         return Err(Failure::Fault(text));
     }
     Ok(Some(now.remote))
-}
-
-/// Fails where the files hold fewer results than the provider counts: what came may be no result file at all, such as the
-/// page of a proxy. It is fetched again, and believed in the end.
-fn is_whole(remote: &Remote, tally: ChunkTally) -> Result<(), Failure> {
-    let (read, counted) = (tally.lines(), remote.completed + remote.failed);
-    if read < counted {
-        let text = format!("the result files hold {read} results, and the provider counts {counted}");
-        return Err(Failure::Fault(text));
-    }
-    Ok(())
 }
 
 /// Whether all files are named that the counts promise, and all requests are counted; what wasn't done and isn't counted

@@ -11,6 +11,7 @@ use queue::Queue;
 use reception::night_on_record;
 use store::{SettleRules, Store, StoreError};
 use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::Gate;
 use crate::uploads::Uploads;
@@ -111,6 +112,8 @@ pub struct Context {
     pub(crate) gate: Arc<Mutex<Gate>>,
     /// What was seen of the account's input files.
     pub(crate) uploads: Arc<Mutex<Uploads>>,
+    /// Cancelled once the stages are asked to stop.
+    pub(crate) stop: CancellationToken,
 }
 
 /// How long a create rests that never left, or that the provider was too busy for.
@@ -134,7 +137,8 @@ impl Context {
     pub fn new(store: Store, openai: openai::Client, queue: Queue, config: PipelineConfig) -> Self {
         let (bell, gate) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Gate::default())));
         let uploads = Arc::new(Mutex::new(Uploads::default()));
-        Self { store, openai, queue, config: Arc::new(config), bell, gate, uploads }
+        let stop = CancellationToken::new();
+        Self { store, openai, queue, config: Arc::new(config), bell, gate, uploads, stop }
     }
 
     pub(crate) fn clock(&self) -> Clock {

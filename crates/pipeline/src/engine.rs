@@ -27,7 +27,7 @@ impl Engine {
     /// Starts the relay, which serves all lanes, and the workers of `lanes`; with the lane that creates batches, the audit.
     #[must_use]
     pub fn start(context: &Context, lanes: &[Lane]) -> Self {
-        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        let (mut tasks, stop) = (JoinSet::new(), context.stop.clone());
         tasks.spawn(relay::run(context.clone(), stop.clone()));
         if let Some(events) = context.queue.events() {
             tasks.spawn(notify::run(context.clone(), events, stop.clone()));

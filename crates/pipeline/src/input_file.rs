@@ -54,7 +54,13 @@ pub(crate) async fn upload(context: &Context, row: &BatchRow, file: &InputFile) 
         return Ok(Upload::There(there));
     }
     let body = stream(context.clone(), row.batch.id, row.endpoint.clone());
-    let uploaded = match outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()).await {
+    let uploaded = tokio::select! {
+        // It may take an hour, and who is asked to stop has seconds. What is there of it costs nothing.
+        biased;
+        () = context.stop.cancelled() => return Ok(Upload::Stopped),
+        uploaded = outside::upload(context, &file.name, file.bytes, body, KEPT.as_secs()) => uploaded,
+    };
+    let uploaded = match uploaded {
         // What the provider has refused isn't there; anything else may be.
         Err(error) if error.class() == openai::Class::Refused => return Ok(Upload::Refused(error)),
         uploaded => uploaded,
@@ -76,6 +82,8 @@ pub(crate) enum Upload {
     There(Uploaded),
     /// The provider doesn't take it.
     Refused(CallError),
+    /// The process is asked to stop.
+    Stopped,
 }
 
 /// An input file at the provider.

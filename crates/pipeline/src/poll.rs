@@ -79,7 +79,8 @@ pub(crate) async fn look_again(context: &Context, claimed: Vec<Claimed>, listed:
 /// Whether a batch is so new that the provider may not know yet what it has created.
 fn is_new(context: &Context, row: &BatchRow) -> bool {
     let settled = TimeDelta::from_std(context.batch_policy().settle.over).unwrap_or(TimeDelta::MAX);
-    row.batch.remote.created_at.is_some_and(|created| context.clock().now() - created < settled)
+    // The provider has a clock of its own.
+    row.batch.remote.created_at.is_some_and(|created| (context.clock().now() - created).abs() < settled)
 }
 
 fn batch_of(claimed: &Claimed) -> Option<BatchId> {

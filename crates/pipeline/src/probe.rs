@@ -340,7 +340,7 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
                 let (status, code) = (error.status().unwrap_or_default(), error.code().unwrap_or_default());
                 if reach == Reach::Nothing {
                     (Holds::Unknown, format!("a create with its file was refused, too: HTTP {status} {code}"))
-                } else if error.to_string().contains("file") {
+                } else if is_of_its_file(error.message(), file_id) {
                     (Holds::Yes, format!("the create was refused: HTTP {status} {code}"))
                 } else {
                     (Holds::Unknown, format!("the create was refused, and not for its file: {error}"))
@@ -372,7 +372,7 @@ impl<F: FnMut(&Finding)> Probe<'_, F> {
         let failed = format!("batch {id} was accepted, and failed its validation after {after:.1?}: {why}");
         Ok(if reach != Reach::Validated {
             (Holds::Unknown, format!("{failed}; none with its file was seen to pass"))
-        } else if errors.iter().any(|error| is_about_its_file(error)) {
+        } else if errors.iter().any(|error| is_about_its_file(error, &batch.input_file_id)) {
             (Holds::Yes, failed)
         } else {
             (Holds::Unknown, format!("{failed}, which isn't said of its file"))
@@ -503,9 +503,16 @@ fn passes(status: &BatchStatus) -> bool {
 }
 
 /// Whether the input file is to blame, as where it is gone.
-fn is_about_its_file(error: &BatchError) -> bool {
+fn is_about_its_file(error: &BatchError, file_id: &str) -> bool {
+    let names_it = |param: &String| ["file_id", "input_file_id"].contains(&param.as_str());
     error.line.is_none()
-        && [&error.param, &error.message].into_iter().flatten().any(|said| said.contains("file"))
+        && (error.param.as_ref().is_some_and(names_it)
+            || error.message.as_ref().is_some_and(|message| is_of_its_file(message, file_id)))
+}
+
+/// Whether words of the provider are about the input file.
+fn is_of_its_file(said: &str, file_id: &str) -> bool {
+    said.contains(file_id) || said.to_lowercase().contains("input file")
 }
 
 const IN_USE: (&str, &str) =

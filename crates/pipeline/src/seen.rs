@@ -18,7 +18,7 @@ pub(crate) fn seen(batch: &wire::Batch) -> Seen {
     let counts = batch.request_counts.unwrap_or_default();
     let said = |key| batch.metadata.as_ref().and_then(|metadata| metadata.get(key));
     // What has results has run, whatever it is called.
-    let has_results = counts.completed > 0 || batch.output_file_id.is_some() || batch.error_file_id.is_some();
+    let has_results = counts.completed > 0 || batch.output_file_id.is_some();
     let ended = batch.completed_at.or(batch.failed_at).or(batch.expired_at).or(batch.cancelled_at);
     Seen {
         provider_id: batch.id.clone(),

@@ -77,6 +77,7 @@ async fn send(context: &Context, claimed: Claimed, row: BatchRow) -> Result<Hand
                 .await?,
             ));
         }
+        Ok(Upload::Stopped) => return Ok(Handled::Later(context.clock().now())),
         Err(failure) => return Err(failure),
     };
     // An earlier try left the file, or is on record with one, so it may have gone further than its record says. What became

@@ -24,7 +24,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Time before the newest known file that every look sees again: clocks of seconds, uploads that end together.
 const BRIEF: Duration = Duration::from_secs(10);
 /// The same for every look after [`DEEP_EVERY`]: a provider's list may lag, and a file may be as old as the beginning of its
-/// upload when it turns up. Longer than that takes, and short enough that an hour of uploads isn't read again.
+/// upload when it turns up. Longer than most take, and short enough that an hour of uploads isn't read again: of one that took
+/// longer, whose process died, the file may go up again.
 const DEEP: Duration = Duration::from_secs(180);
 const DEEP_EVERY: Duration = Duration::from_secs(15);
 

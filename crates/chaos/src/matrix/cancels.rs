@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use liar::{Act, Op, Reply, Rule};
+use liar::{Act, Fate, Op, Reply, Rule};
 
 use super::passes::{Night, comes_by, sees_to, write_down, write_no_more};
 use crate::ground::{Ground, Pair};
@@ -38,6 +38,8 @@ const DOUBTS: [&str; 4] = [
     "provider.delete_file.after",
     "store.fence.after",
 ];
+/// The step behind which the first batch is at its end.
+const COLLECTED: &str = "store.collect.after";
 /// How long the step takes: commands must have time to come.
 const STEP_MS: u64 = 4_000;
 /// A job is called off.
@@ -67,6 +69,11 @@ fn race(mut ground: Ground, point: &str, doubt: bool) -> Outcome {
         ground.liar().tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
     }
     ground.home().set("SUBMIT_TIMEOUT_MS", "20000");
+    if point == COLLECTED {
+        // Its sibling and the other jobs are still out, or all would have ended before anybody calls them off.
+        let held = Fate { held: true, ..Fate::default() };
+        ground.liar().tell(Rule::of(Op::Create).from(2).times(0).fate(held));
+    }
     sees_to(ground.liar(), point);
     let work = write_down(ground.home(), "work");
     ground.begin(Night::ByHand, Some(&format!("{point}:1:sleep:{STEP_MS}")));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use liar::{Act, Liar, Op, Reply, Rule};
+use liar::{Act, Entry, Liar, Op, Reply, Rule};
 
 use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
 use crate::laptop::{Laptop, SOON};
@@ -31,6 +31,22 @@ fn lose_a_create(liar: &Liar) {
     liar.tell(Rule::of(Op::Create).act(Act::Never).reply(Reply::Drop));
 }
 
+/// The name of the scenarios in which a process is asked to stop while an upload takes long.
+const IN_AN_UPLOAD: &str = "in an upload that takes long";
+/// How long that is: longer than a process has to stop.
+const LONG_UPLOAD_MS: u64 = 50_000;
+
+/// The reply to an upload takes long.
+fn slow_down_an_upload(liar: &Liar) {
+    liar.tell(Rule::of(Op::Upload).reply(Reply::Hang(LONG_UPLOAD_MS)));
+}
+
+fn until_it_uploads(liar: &Liar) {
+    testkit::until("an upload is on its way", || {
+        liar.ledger().iter().any(|entry| matches!(entry, Entry::Request { op: Op::Upload, .. }))
+    });
+}
+
 /// First passes, of which the later ones would tell nothing new.
 fn first(wishes: &[String]) -> impl Iterator<Item = String> {
     wishes.iter().filter_map(|wish| wish.strip_suffix(":1")).map(str::to_owned)
@@ -41,11 +57,10 @@ fn first(wishes: &[String]) -> impl Iterator<Item = String> {
 pub fn laptop(passes: &Passes) -> Vec<Scenario> {
     let quiet = first(&passes["daemon"]).map(|point| (point, false));
     let points = quiet.chain(DOUBTS.map(|point| (point.to_owned(), true)));
-    points
-        .map(|(point, doubt)| {
-            Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point, doubt))
-        })
-        .collect()
+    let at = |(point, doubt): (String, bool)| {
+        Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point, doubt))
+    };
+    points.map(at).chain([Scenario::new("SIGTERM, sqlite", IN_AN_UPLOAD, uploading)]).collect()
 }
 
 /// In a troop.
@@ -68,7 +83,8 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
             Scenario::new("zombie, postgres and rabbitmq", name, move |site| zombie(site, &first)),
         ]
     };
-    quiet.chain(doubts).flat_map(both).collect()
+    let uploading = Scenario::new("SIGTERM, postgres and rabbitmq", IN_AN_UPLOAD, submitter_uploading);
+    quiet.chain(doubts).flat_map(both).chain([uploading]).collect()
 }
 
 /// The daemon is asked to stop while it takes a step of a night that the clock begins.
@@ -88,6 +104,29 @@ fn terminated(site: &Site, point: &str, doubt: bool) -> Outcome {
         laptop.stop();
     }
     laptop.finish().demand(came, point)
+}
+
+/// The daemon is asked to stop while an upload takes longer than it may take.
+fn uploading(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    slow_down_an_upload(&laptop.liar);
+    Night::ByClock.evening(&mut laptop);
+    laptop.up(None);
+    until_it_uploads(&laptop.liar);
+    laptop.stop();
+    laptop.finish()
+}
+
+/// The same of the one that submits, and another one takes over.
+fn submitter_uploading(site: &Site) -> Outcome {
+    let mut troop = Troop::evening(site);
+    slow_down_an_upload(&troop.liar);
+    troop.muster(None);
+    troop.strike();
+    until_it_uploads(&troop.liar);
+    troop.stop(SUBMITTER);
+    troop.start("submitter-2", SUBMITTER, &[]);
+    troop.finish()
 }
 
 /// The first pass of a role by a point.

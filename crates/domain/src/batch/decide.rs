@@ -165,7 +165,9 @@ impl Rules<'_> {
             {
                 None
             }
-            BatchState::Fencing { .. } | BatchState::Fenced { .. } => Some(self.behind_the_fence(seen)),
+            BatchState::Fencing { key } | BatchState::Fenced { key, .. } => {
+                Some(self.behind_the_fence(key, seen))
+            }
             BatchState::Planned
             | BatchState::Creating { .. }
             | BatchState::Unknown { .. }
@@ -179,17 +181,22 @@ impl Rules<'_> {
 
     /// It turns up when its file is deleted, or about to be. Where it fails for that, nobody is to blame: the same lines go
     /// out as a new file.
-    fn behind_the_fence(&self, seen: &Seen) -> BatchDecision {
+    fn behind_the_fence(&self, key: &CreateKey, seen: &Seen) -> BatchDecision {
+        let is_fenced = matches!(self.batch.state, BatchState::Fenced { .. });
         match &seen.refusal {
             Some(failure) if failure.lines.is_empty() => {
                 let rest =
                     if failure.is_of_the_account() { self.policy.account_rest } else { Duration::ZERO };
                 BatchDecision { note: Some(failure.message.clone()), ..self.plans_anew(rest) }
             }
-            None if seen.is_validating() => self.becomes(
-                self.batch.state.clone(),
-                NextOrder::Due(Lane::Submit, self.after(self.look_interval())),
-            ),
+            // It is about to miss its file, or has read it before. Who wants it cancelled needn't know.
+            None if is_fenced && seen.is_validating() && !self.batch.cancel => {
+                let state = BatchState::Fenced { key: key.clone(), absence: Absence::default() };
+                let note =
+                    format!("the provider has it as {}, and looks for its input file", seen.provider_id);
+                let again = NextOrder::Due(Lane::Submit, self.after(self.look_interval()));
+                BatchDecision { note: Some(note), ..self.becomes(state, again) }
+            }
             _ => self.opened(seen, self.batch.cancel),
         }
     }

@@ -205,7 +205,9 @@ fn parking_differs_from_fencing_in_one_rule() {
 fn a_batch_id_is_never_dropped() {
     // Of what is still filled the provider can have nothing, but for an older backup: a person must look.
     for (name, state) in states().into_iter().filter(|(_, state)| *state != BatchState::Filling) {
-        let fact = seen("in_progress", None, None);
+        // Behind a fence it is waited for until it has looked for its file.
+        let is_fenced = matches!(state, BatchState::Fenced { .. });
+        let fact = seen(if is_fenced { "in_progress" } else { "validating" }, None, None);
         let next = decide(&batch(state.clone()), &fact, NOW, &policy(UnknownCreate::Park));
         let state = next.map_or(state, |decision| decision.batch.state);
         assert_eq!(state.provider_id(), Some("batch_1"), "{name}");

@@ -4,11 +4,11 @@ mod answers;
 mod looks;
 mod submit;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crash::Point;
-use liar::{Entry, Liar, Rule, Settings};
+use liar::{Entry, Liar, Op, Rule, Settings};
 
 use crate::evidence::Expected;
 use crate::ground::{Ground, Pair, held};
@@ -176,11 +176,13 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
     }
     ground.expected().spare_looks += 3 + usize::from(wish.is_some());
     (lie.expect)(ground.expected());
+    let mut before = BTreeMap::new();
     if lie.once_all_are_out {
         ground.liar().set(&held());
         ground.begin(Night::ByHand, None);
         ground.until_all_are_out();
         ground.kill();
+        before = asked(&ground.liar().ledger());
         lie.begin(ground.liar());
         ground.go_on(wish);
     } else {
@@ -188,11 +190,23 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
         ground.begin(Night::ByHand, wish);
     }
     let (came, outcome) = lie_until_healed(ground, lie);
-    let heard = |rule: &Rule| outcome.requests.get(&rule.op).is_some_and(|asked| *asked >= rule.nth as usize);
+    let since = |op: &Op| outcome.requests.get(op).unwrap_or(&0) - before.get(op).unwrap_or(&0);
+    let heard = |rule: &Rule| since(&rule.op) >= rule.nth as usize;
     let told = lie.rules.iter().all(heard);
     // Not every lie takes the night past every point of its stages.
     let died = wish.is_none_or(|wish| outcome.hit.iter().any(|hit| hit == wish));
     outcome.demand(told, "the lie").demand(came, "what the lie leads to").hope(died)
+}
+
+/// How often each thing was asked for.
+fn asked(ledger: &[Entry]) -> BTreeMap<Op, usize> {
+    let mut asked = BTreeMap::new();
+    for entry in ledger {
+        if let Entry::Request { op, .. } = entry {
+            *asked.entry(*op).or_default() += 1;
+        }
+    }
+    asked
 }
 
 /// Lets the night end, and answers whether it has come to what the lie leads to.
