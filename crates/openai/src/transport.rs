@@ -177,12 +177,6 @@ impl Client {
         }
     }
 
-    /// A word of the server, unless it is the key: others may well have a part of it in them.
-    fn word(&self, word: String) -> Option<String> {
-        let is_key = self.config.api_key.as_ref().is_some_and(|key| key.expose() == word);
-        (!is_key).then(|| word.replace('\0', "\u{fffd}"))
-    }
-
     fn request_id(&self, response: &Response) -> Option<String> {
         header(response.headers(), "x-request-id").map(|id| self.said(id))
     }
@@ -217,8 +211,8 @@ impl Client {
         };
         let call_error = CallError {
             status: Some(status),
-            code: error.code.and_then(|code| self.word(code)),
-            kind: error.kind.and_then(|kind| self.word(kind)),
+            code: error.code.map(|code| self.said(code)),
+            kind: error.kind.map(|kind| self.said(kind)),
             request_id,
             retry_after,
             ..self.error(call, Class::Refused, message)

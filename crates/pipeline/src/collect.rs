@@ -48,7 +48,8 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
         let text = format!("the result files hold {read} results, and the provider counts {counted}");
         return Err(Failure::Fault(text));
     }
-    if gone || (read == 0 && counted > 0) {
+    // A file of which nothing could be read is none.
+    if gone || (read == 0 && counted > 0 && !files.is_empty()) {
         // What the other file says is settled; what this one said waits for a person.
         let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
         return Ok(Handled::if_changed(changed));
