@@ -31,6 +31,12 @@ pub(super) fn lies() -> Vec<Lie> {
                 expected.parked.insert("files_gone");
             })
             .parks(),
+        download("the page of a proxy in place of every file", 0, Reply::Page(200))
+            .expect(|expected| {
+                (expected.files_gone, expected.may_fail, expected.failures) = (true, usize::MAX, 4);
+                expected.parked.insert("files_gone");
+            })
+            .parks(),
         line("a line failed, and goes out again", LineFault::Http(500))
             .expect(|expected| expected.attempts = 2),
         line("a line was refused for now", LineFault::Http(429)).expect(|expected| expected.attempts = 2),
