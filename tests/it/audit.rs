@@ -91,9 +91,8 @@ fn an_older_backup_pays_for_nothing_twice_and_starts_nothing_new() {
     assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 72);
 }
 
-/// A backup of a time when the batch had a part of its requests. The audit comes before the rest is planned again.
-#[test]
-fn a_batch_that_a_backup_knows_in_part_is_adopted_once_it_is_whole() {
+/// A job of 250 requests that was run after a backup was taken, and restored from it: it knows the batch as being filled.
+fn restored_in_part() -> (Overnight, String) {
     let mut overnight = crate::overnight();
     let records = testkit::write_records(overnight.folder(), 250, 100);
     let submit = ["batch", "submit", "product-labeling", "--files", &records];
@@ -105,47 +104,46 @@ fn a_batch_that_a_backup_knows_in_part_is_adopted_once_it_is_whole() {
     copy(&overnight.data_dir(), &backup);
     let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
-    let paid = |overnight: &Overnight| overnight.ledger().number("SELECT count(*) FROM served_runs");
     assert_eq!(paid(&overnight), 250);
-
     copy(&backup, &overnight.data_dir());
-    overnight.set("OVERNIGHT_CRASH", "store.claim.before:1:sleep:20000");
-    let mut waiting = overnight.spawn(&["batch", "wait", &job]);
+    (overnight, job)
+}
+
+/// The requests that the provider has run.
+fn paid(overnight: &Overnight) -> i64 {
+    overnight.ledger().number("SELECT count(*) FROM served_runs")
+}
+
+/// Works on a job until the audit has closed the gate, since the provider has requests that the database hasn't.
+fn wait_until_shut(overnight: &Overnight, job: &str) {
+    let mut waiting = overnight.spawn(&["batch", "wait", job]);
     let told = "SELECT count(*) FROM batches WHERE last_error LIKE '%or of all its requests%'";
     testkit::until("the gate is closed", || overnight.database().number(told) > 0);
     waiting.kill().unwrap();
     waiting.wait().unwrap();
+}
+
+/// The audit comes before the rest is planned again.
+#[test]
+fn a_batch_that_a_backup_knows_in_part_is_adopted_once_it_is_whole() {
+    let (mut overnight, job) = restored_in_part();
+    overnight.set("OVERNIGHT_CRASH", "store.claim.before:1:sleep:20000");
+    wait_until_shut(&overnight, &job);
     assert_eq!(paid(&overnight), 250);
     overnight.unset("OVERNIGHT_CRASH");
     let _ = overnight.run(&["batch", "wait", &job]).exits(0);
     assert_eq!((paid(&overnight), overnight.only_job()["tasks"]["succeeded"].as_i64()), (250, Some(250)));
 }
 
-/// The same backup, and the rest is planned otherwise than before.
+/// The rest is planned otherwise than before.
 #[test]
 fn a_batch_that_is_planned_otherwise_than_it_was_submitted_is_not_adopted() {
-    let mut overnight = crate::overnight();
-    let records = testkit::write_records(overnight.folder(), 250, 100);
-    let submit = ["batch", "submit", "product-labeling", "--files", &records];
-    overnight.set("OVERNIGHT_CRASH", "store.plan.after:1");
-    assert_eq!(overnight.run(&submit).code, None, "killed when a part was planned");
-    overnight.unset("OVERNIGHT_CRASH");
-    let backup = overnight.folder().join("backup");
-    copy(&overnight.data_dir(), &backup);
-    let job = overnight.only_job()["job_id"].as_str().unwrap().to_owned();
-    let _ = overnight.run(&["batch", "wait", &job]).exits(0);
-    copy(&backup, &overnight.data_dir());
+    let (mut overnight, job) = restored_in_part();
     overnight.set("BATCH_MAX_REQUESTS", "150");
-    let mut waiting = overnight.spawn(&["batch", "wait", &job]);
-    let told = "SELECT count(*) FROM batches WHERE last_error LIKE '%or of all its requests%'";
-    testkit::until("the gate is closed", || overnight.database().number(told) > 0);
-    waiting.kill().unwrap();
-    waiting.wait().unwrap();
-    assert_eq!(overnight.ledger().number("SELECT count(*) FROM served_runs"), 250);
-    assert_eq!(
-        overnight.database().number("SELECT count(*) FROM batches WHERE state NOT IN ('planned', 'filling')"),
-        0
-    );
+    wait_until_shut(&overnight, &job);
+    assert_eq!(paid(&overnight), 250);
+    let adopted = "SELECT count(*) FROM batches WHERE state NOT IN ('planned', 'filling')";
+    assert_eq!(overnight.database().number(adopted), 0);
 }
 
 /// A backup of a time before the first upload's batch had failed: the second upload's runs.

@@ -110,17 +110,23 @@ pub fn run_all<'a>(
     ran.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How often each thing was asked for.
+pub(crate) fn requests(ledger: &[Entry]) -> BTreeMap<Op, usize> {
+    let mut requests = BTreeMap::new();
+    for entry in ledger {
+        if let Entry::Request { op, .. } = entry {
+            *requests.entry(*op).or_default() += 1;
+        }
+    }
+    requests
+}
+
 impl Outcome {
     /// Judges what is left; `log` is asked for where something broke.
     #[must_use]
     pub fn of(evidence: &Evidence, kills: u32, hit: Vec<String>, log: impl FnOnce() -> String) -> Self {
         let findings = oracle::check(evidence);
-        let mut requests = BTreeMap::new();
-        for entry in &evidence.ledger {
-            if let Entry::Request { op, .. } = entry {
-                *requests.entry(*op).or_default() += 1;
-            }
-        }
+        let requests = requests(&evidence.ledger);
         let heard = evidence.heard.iter().flatten();
         let distinct: std::collections::BTreeSet<_> = heard.clone().map(|event| &event.id).collect();
         let duplicates = heard.count() - distinct.len();

@@ -1,6 +1,6 @@
 //! The audit: all of the provider's batches that carry our tag, against our rows, before the first batch is created
-//! after a start or in a database that has come back, and once a day from then on. It adopts what no row owns, so that an old backup never pays
-//! twice, and a create that lands late is found.
+//! after a start or in a database that has come back, and once a day from then on. It adopts what no row owns, so
+//! that an old backup never pays twice, and a create that lands late is found.
 
 use std::collections::HashMap;
 use std::time::Duration;

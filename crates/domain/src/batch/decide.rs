@@ -138,10 +138,9 @@ impl Rules<'_> {
             // The provider has had more of it than is planned here: a database that was restored from an older backup.
             BatchState::Filling => None,
             // What was planned as this upload was created, and failed: no other create may name its file.
-            BatchState::Planned if seen.upload == Some(self.batch.upload) => match &seen.refusal {
-                Some(failure) => Some(self.validation_failed(failure)),
-                None => Some(self.opened(seen, self.batch.cancel)),
-            },
+            BatchState::Planned if seen.refusal.is_some() && seen.upload == Some(self.batch.upload) => {
+                seen.refusal.as_ref().map(|failure| self.validation_failed(failure))
+            }
             // It never ran and never will: nothing to adopt, and a newer upload may be on its way.
             BatchState::Planned
             | BatchState::Refused

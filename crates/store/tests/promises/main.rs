@@ -293,23 +293,28 @@ fn unanswered(custom_id: &str) -> SettledLine {
     }
 }
 
+/// A line that holds an answer.
+fn answered(custom_id: &str) -> SettledLine {
+    SettledLine {
+        end: AttemptEnd::Succeeded,
+        http_status: Some(200),
+        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
+        ..unanswered(custom_id)
+    }
+}
+
 async fn of_a_torn_line_and_a_whole_one_the_answer_is_kept(database: Fresh) {
     let store = database.open().await;
     let job = accept(&store, new_job(&store), 1..=2).await;
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     let batch = store.batches(job).await.unwrap()[0].batch.id;
-    let whole = |custom_id: &str| SettledLine {
-        end: AttemptEnd::Succeeded,
-        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
-        ..unanswered(custom_id)
-    };
     let rules = SettleRules { max_attempts: 1, retry_paid: false };
-    let lines = vec![unanswered("acme_app_issue_1"), whole("acme_app_issue_1")];
+    let lines = vec![unanswered("acme_app_issue_1"), answered("acme_app_issue_1")];
     let tally = store.settle_lines(batch, job, lines, rules).await.unwrap();
     assert_eq!((tally.settled, tally.repeated), (1, 1));
     // Where the whole one comes with a later part of the file, the task has its outcome, and the answer is kept.
     let torn = store.settle_lines(batch, job, vec![unanswered("acme_app_issue_2")], rules).await.unwrap();
-    let late = store.settle_lines(batch, job, vec![whole("acme_app_issue_2")], rules).await.unwrap();
+    let late = store.settle_lines(batch, job, vec![answered("acme_app_issue_2")], rules).await.unwrap();
     assert_eq!((torn.settled, late.late), (1, 1));
     let row = store.job(job).await.unwrap();
     assert_eq!((row.ended.succeeded, row.ended.failed), (1, 1));
@@ -340,22 +345,12 @@ async fn a_line_that_answers_nothing_and_a_line_that_comes_twice_are_counted_and
     let job = accept(&store, new_job(&store), 1..=1).await;
     assert_eq!(plan(&store, job).await.unwrap(), Commit::Done);
     let batch = store.batches(job).await.unwrap()[0].batch.id;
-    let line = |custom_id: &str| SettledLine {
-        custom_id: custom_id.to_owned(),
-        end: AttemptEnd::Succeeded,
-        http_status: Some(200),
-        request_id: None,
-        code: None,
-        message: None,
-        usage: Usage::default(),
-        answer: Some(("{}".to_owned(), Some("1".to_owned()))),
-    };
     let rules = SettleRules { max_attempts: 3, retry_paid: false };
-    let lines = vec![line("nobody"), line("acme_app_issue_1"), line("acme_app_issue_1")];
+    let lines = vec![answered("nobody"), answered("acme_app_issue_1"), answered("acme_app_issue_1")];
     let tally = store.settle_lines(batch, job, lines, rules).await.unwrap();
     assert_eq!((tally.settled, tally.repeated, tally.unexpected), (1, 1, 1));
     // A chunk that is repeated after a crash changes nothing.
-    let again = store.settle_lines(batch, job, vec![line("acme_app_issue_1")], rules).await.unwrap();
+    let again = store.settle_lines(batch, job, vec![answered("acme_app_issue_1")], rules).await.unwrap();
     assert_eq!((again.settled, again.repeated), (0, 1));
     assert_eq!(store.job(job).await.unwrap().ended.succeeded, 1);
     assert_eq!(store.results(job, None, false, 0, 10).await.unwrap().len(), 1);

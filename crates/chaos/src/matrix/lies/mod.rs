@@ -14,7 +14,7 @@ use crate::evidence::Expected;
 use crate::ground::{Ground, Pair, held};
 use crate::laptop::{LEFT, UNPARKED, Waited};
 use crate::matrix::passes::Night;
-use crate::scenario::{Outcome, Scenario};
+use crate::scenario::{Outcome, Scenario, requests};
 
 /// How long a lie is kept up that the product waits out.
 const KEPT_UP: Duration = Duration::from_secs(3);
@@ -182,7 +182,7 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
         ground.begin(Night::ByHand, None);
         ground.until_all_are_out();
         ground.kill();
-        before = asked(&ground.liar().ledger());
+        before = requests(&ground.liar().ledger());
         lie.begin(ground.liar());
         ground.go_on(wish);
     } else {
@@ -196,17 +196,6 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
     // Not every lie takes the night past every point of its stages.
     let died = wish.is_none_or(|wish| outcome.hit.iter().any(|hit| hit == wish));
     outcome.demand(told, "the lie").demand(came, "what the lie leads to").hope(died)
-}
-
-/// How often each thing was asked for.
-fn asked(ledger: &[Entry]) -> BTreeMap<Op, usize> {
-    let mut asked = BTreeMap::new();
-    for entry in ledger {
-        if let Entry::Request { op, .. } = entry {
-            *asked.entry(*op).or_default() += 1;
-        }
-    }
-    asked
 }
 
 /// Lets the night end, and answers whether it has come to what the lie leads to.
