@@ -38,14 +38,18 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let Download { files, gone } = download(context, batch.id, &remote, patient).await?;
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
+    let settler = Settler { context, job: &job, batch, reader, patient };
     let mut tally = ChunkTally::default();
+    let mut torn = 0;
     for file in &files {
-        tally.add(settle_file(context, &job, batch, file, &reader).await?);
+        torn += settler.file(file, &mut tally).await?;
     }
     let (read, counted) = (tally.lines(), remote.completed + remote.failed);
-    if patient && !gone && read < counted {
-        // What came may be no result file at all, such as the page of a proxy.
-        let text = format!("the result files hold {read} results, and the provider counts {counted}");
+    if patient && !gone && (torn > 0 || read < counted) {
+        // What came may be less than the files, or no result file at all, such as the page of a proxy.
+        let text = format!(
+            "the result files hold {read} results and {torn} torn lines, and the provider counts {counted}"
+        );
         return Err(Failure::Fault(text));
     }
     // A file of which nothing could be read is none.
@@ -176,62 +180,68 @@ async fn download(
     Ok(download)
 }
 
-async fn settle_file(
-    context: &Context,
-    job: &JobRow,
-    batch: &Batch,
-    path: &Path,
-    reader: &Arc<Reader>,
-) -> Result<ChunkTally, Failure> {
-    let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
-    let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-    let mut lines = Lines::new(tokio::io::BufReader::new(file), MAX_LINE_BYTES);
-    let (mut tally, mut chunk, mut bytes) = (ChunkTally::default(), Vec::new(), 0);
-    while let Some(line) = lines.next().await.map_err(unreadable)? {
-        match line {
-            Line::Text { bytes: text, .. } => {
-                bytes += text.len();
-                chunk.push(text.to_vec());
-            }
-            Line::TooLong { number, length } => {
-                tracing::warn!(batch.id = %batch.id, line = number, bytes = length, "result line is too long to be an answer");
-            }
-        }
-        if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
-            tally.add(settle_chunk(context, job, batch, std::mem::take(&mut chunk), reader).await?);
-            bytes = 0;
-        }
-    }
-    tally.add(settle_chunk(context, job, batch, chunk, reader).await?);
-    Ok(tally)
+/// Settles the lines of a batch's result files.
+struct Settler<'a> {
+    context: &'a Context,
+    job: &'a JobRow,
+    batch: &'a Batch,
+    reader: Arc<Reader>,
+    /// Torn lines are left for another download.
+    patient: bool,
 }
 
-async fn settle_chunk(
-    context: &Context,
-    job: &JobRow,
-    batch: &Batch,
-    chunk: Vec<Vec<u8>>,
-    reader: &Arc<Reader>,
-) -> Result<ChunkTally, Failure> {
-    let reader = Arc::clone(reader);
-    // Parsing and schema checks are work for the processor, not for the reactor.
-    let parsed = tokio::task::spawn_blocking(move || {
-        let mut unreadable = 0_u64;
-        let mut lines: Vec<SettledLine> = Vec::with_capacity(chunk.len());
-        for line in &chunk {
-            match reader.read(line) {
-                Some(settled) => lines.push(settled),
-                None => unreadable += 1,
+impl Settler<'_> {
+    /// Settles a file, adds what came of it to `tally`, and counts its torn lines.
+    async fn file(&self, path: &Path, tally: &mut ChunkTally) -> Result<u64, Failure> {
+        let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
+        let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
+        let mut lines = Lines::new(tokio::io::BufReader::new(file), MAX_LINE_BYTES);
+        let (mut torn, mut chunk, mut bytes) = (0, Vec::new(), 0);
+        while let Some(line) = lines.next().await.map_err(unreadable)? {
+            match line {
+                Line::Text { bytes: text, .. } => {
+                    bytes += text.len();
+                    chunk.push(text.to_vec());
+                }
+                Line::TooLong { number, length } => {
+                    tracing::warn!(batch.id = %self.batch.id, line = number, bytes = length, "result line is too long to be an answer");
+                }
+            }
+            if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
+                torn += self.chunk(std::mem::take(&mut chunk), tally).await?;
+                bytes = 0;
             }
         }
-        (lines, unreadable)
-    });
-    let (lines, unreadable) =
-        parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
-    if unreadable > 0 {
-        tracing::warn!(batch.id = %batch.id, lines = unreadable, "result lines name no request; what they answer is missing");
+        Ok(torn + self.chunk(chunk, tally).await?)
     }
-    Ok(context.store.settle_lines(batch.id, job.job.id, lines, context.config.rules).await?)
+
+    async fn chunk(&self, chunk: Vec<Vec<u8>>, tally: &mut ChunkTally) -> Result<u64, Failure> {
+        let (reader, patient) = (Arc::clone(&self.reader), self.patient);
+        // Parsing and schema checks are work for the processor, not for the reactor.
+        let parsed = tokio::task::spawn_blocking(move || {
+            let (mut torn, mut nameless) = (0_u64, 0_u64);
+            let mut lines: Vec<SettledLine> = Vec::with_capacity(chunk.len());
+            for line in &chunk {
+                let read = reader.read(line);
+                torn += u64::from(read.torn);
+                match read.line {
+                    Some(_) if read.torn && patient => {}
+                    Some(line) => lines.push(line),
+                    None => nameless += 1,
+                }
+            }
+            (lines, torn, nameless)
+        });
+        let (lines, torn, nameless) =
+            parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
+        if nameless > 0 {
+            tracing::warn!(batch.id = %self.batch.id, lines = nameless, "result lines name no request; what they answer is missing");
+        }
+        let store = &self.context.store;
+        tally
+            .add(store.settle_lines(self.batch.id, self.job.job.id, lines, self.context.config.rules).await?);
+        Ok(torn)
+    }
 }
 
 /// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.

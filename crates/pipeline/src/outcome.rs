@@ -18,18 +18,26 @@ pub(crate) struct Reader {
     price: Option<domain::Price>,
 }
 
+/// What was read in a line.
+pub(crate) struct Read {
+    /// The end of one attempt; none where the line names no request.
+    pub(crate) line: Option<SettledLine>,
+    /// Whether it is no JSON, or not to its end: then what was fetched may be less than the provider has.
+    pub(crate) torn: bool,
+}
+
 impl Reader {
     pub(crate) fn new(processor: Processor, job: &JobRow, prices: &PriceTable) -> Self {
         Self { processor, price: prices.of(&job.model) }
     }
 
-    /// The meaning of a line; none where it doesn't even name its request.
-    pub(crate) fn read(&self, line: &[u8]) -> Option<SettledLine> {
+    /// The meaning of a line.
+    pub(crate) fn read(&self, line: &[u8]) -> Read {
         match serde_json::from_slice::<ResponseLine<'_>>(line) {
-            Ok(parsed) => Some(self.meaning(&parsed)),
+            Ok(parsed) => Read { line: Some(self.meaning(&parsed)), torn: false },
             Err(error) => {
-                let message = unreadable(&error);
-                Some(failed(recover_custom_id(line)?, ErrorClass::TransientParse, message))
+                let failed = |id| failed(id, ErrorClass::TransientParse, unreadable(&error));
+                Read { line: recover_custom_id(line).map(failed), torn: !error.is_data() }
             }
         }
     }
@@ -204,7 +212,7 @@ mod tests {
             let mut lines = openai::Lines::new(bytes, 4_096);
             while let Some(line) = runtime.block_on(lines.next()).unwrap() {
                 let openai::Line::Text { bytes, .. } = line else { continue };
-                let read = reader.read(bytes);
+                let read = reader.read(bytes).line;
                 if let Ok(serde_json::Value::Object(line)) = serde_json::from_slice(bytes)
                     && let Some(name) = line.get("custom_id").and_then(|name| name.as_str())
                 {
@@ -227,7 +235,7 @@ mod tests {
     fn no_text_of_a_line_holds_a_nul_and_the_answer_stays_as_it_is() {
         let definition = processor::builtin("product-labeling").unwrap();
         let reader = Reader { processor: Processor::new(definition, None).unwrap(), price: None };
-        let read = |line: &str| reader.read(line.as_bytes()).unwrap();
+        let read = |line: &str| reader.read(line.as_bytes()).line.unwrap();
         let refused = r#"{"custom_id":"a\u0000","response":{"status_code":400,"request_id":"r\u0000",
             "body":{"error":{"message":"m\u0000","code":"c\u0000"}}}}"#;
         let refused = read(refused);
@@ -274,6 +282,19 @@ mod tests {
             if end >= named + r#"_req_1","custom_id":"a_1","#.len() {
                 assert_eq!(found.as_deref(), Some("a_1"), "{end}");
             }
+        }
+    }
+
+    #[test]
+    fn only_what_breaks_off_or_is_no_json_is_torn() {
+        let definition = processor::builtin("product-labeling").unwrap();
+        let reader = Reader { processor: Processor::new(definition, None).unwrap(), price: None };
+        let whole = r#"{"custom_id":"a_1","response":{"status_code":200,"request_id":"","body":{"x":"yz"}}}"#;
+        assert!((1..whole.len()).all(|end| reader.read(&whole.as_bytes()[..end]).torn));
+        assert!(reader.read(b"<html>no answer</html>").torn);
+        // The provider's own oddities are the same however often they are fetched.
+        for odd in [whole, r#"{"custom_id":"a_1","response":7}"#, r#"{"summary":"all went well"}"#] {
+            assert!(!reader.read(odd.as_bytes()).torn, "{odd}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) fn lies() -> Vec<Lie> {
             .expect(|expected| expected.failures = 3),
         download("nothing in place of a file", 3, Reply::CutJson(0)).expect(|expected| expected.failures = 3),
         download("noise in place of a file", 3, Reply::Garbage).expect(|expected| expected.failures = 3),
+        // A download without a length that breaks off looks whole.
+        download("files that end in a line", 3, Reply::CutJson(333)).expect(|expected| expected.failures = 3),
         download("a file is unknown for two looks", 2, gone.clone()).expect(|expected| expected.failures = 2),
         download("files are gone", 0, gone)
             .expect(|expected| {
@@ -41,11 +43,12 @@ pub(super) fn lies() -> Vec<Lie> {
             .expect(|expected| expected.attempts = 2),
         line("a line was refused for now", LineFault::Http(429)).expect(|expected| expected.attempts = 2),
         line("a line was refused", LineFault::Http(400)).expect(|expected| expected.may_fail = 1),
-        // Files that hold less than is counted are fetched again, until they are believed.
+        // Files that hold less than is counted, or torn lines, are fetched again, until they are believed.
         line("a line is missing", LineFault::Missing)
             .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line is there twice", LineFault::Twice),
-        line("a line is torn", LineFault::Torn).expect(|expected| expected.may_fail = 1),
+        line("a line is torn", LineFault::Torn)
+            .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line is noise", LineFault::Noise)
             .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line has status 0", LineFault::StatusZero).expect(|expected| expected.may_fail = 1),
@@ -57,7 +60,9 @@ pub(super) fn lies() -> Vec<Lie> {
             }),
         line("a line is torn, and is paid for again", LineFault::Torn)
             .with("BATCH_RETRY_PAID", "true")
-            .expect(|expected| (expected.retry_paid, expected.attempts) = (true, 2)),
+            .expect(|expected| {
+                (expected.retry_paid, expected.attempts, expected.failures) = (true, 2, 4);
+            }),
         Lie::new("answers to nobody's request", COLLECT)
             .rule(Rule::of(Op::Create).times(0).fate(Fate { strangers: 2, ..Fate::default() })),
     ]
