@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// A batch as the provider reports it. Times are Unix seconds. The list shows all of an account's batches, whoever made them: errors,
-/// counts and usage that can't be read are not known, so that no stranger's batch hides ours.
+/// counts, usage and metadata that can't be read are not known, so that no stranger's batch hides ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// `batch_…`
@@ -71,7 +71,7 @@ pub struct Batch {
     #[serde(default, deserialize_with = "unreadable_is_none", skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What the creator attached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unreadable_is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -303,6 +303,11 @@ mod tests {
         let errors = |text: &str| read(&format!(r#""errors":{text}"#)).unwrap().errors;
         assert_eq!(errors(r#"{"data":null}"#), Some(BatchErrors::default()));
         assert_eq!(errors(r#""none""#), None);
+        let metadata = |text: &str| read(&format!(r#""metadata":{text}"#)).unwrap().metadata;
+        for odd in ["null", "[]", r#"{"priority":1}"#] {
+            assert_eq!(metadata(odd), None, "{odd}");
+        }
+        assert_eq!(metadata(r#"{"a":"b"}"#).unwrap()["a"], "b");
         // What names it and says where it stands is demanded.
         for field in [r#""id":null"#, r#""status":null"#] {
             let (name, _) = field.split_once(':').unwrap();
