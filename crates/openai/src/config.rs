@@ -52,19 +52,21 @@ impl Config {
         }
         match self.base_url.scheme() {
             "https" => Ok(()),
-            "http" if self.is_loopback() || self.api_key.is_none() => Ok(()),
+            "http" if is_here(&self.base_url) || self.api_key.is_none() => Ok(()),
             "http" => Err(ConfigError::Plaintext(address())),
             _ => Err(ConfigError::Address(address())),
         }
     }
+}
 
-    /// Whether the server is on this machine.
-    pub(crate) fn is_loopback(&self) -> bool {
-        match self.base_url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        }
+/// Whether an address is this machine's own, where nobody else hears what is sent in the clear. Of names only `localhost` is: those
+/// below it may be told by a name server, which may be wrong.
+#[must_use]
+pub fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }

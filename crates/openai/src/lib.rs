@@ -15,7 +15,7 @@ mod lines;
 mod pulse;
 mod transport;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, is_here};
 pub use create::Create;
 pub use download::Downloaded;
 pub use error::{CallError, Class};

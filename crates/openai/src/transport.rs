@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect, retry};
 use serde::de::DeserializeOwned;
 use wire::ErrorEnvelope;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, is_here};
 use crate::error::{CallError, Class};
 
 /// Pooled connections go stale; a short life makes a send on a dead one rare.
@@ -243,7 +243,7 @@ fn builder(config: &Config) -> Result<reqwest::ClientBuilder, ConfigError> {
     put("openai-project", config.project.clone(), false)?;
     let builder = reqwest::Client::builder();
     // A proxy of the environment is for servers elsewhere; it would get the key in the clear.
-    let builder = if config.is_loopback() { builder.no_proxy() } else { builder };
+    let builder = if is_here(&config.base_url) { builder.no_proxy() } else { builder };
     Ok(builder
         .user_agent(concat!("overnight/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)

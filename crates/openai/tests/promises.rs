@@ -452,6 +452,8 @@ fn a_key_does_not_travel_in_the_clear() {
     for (url, allowed) in [
         ("http://127.0.0.1:1/v1", true),
         ("http://localhost/v1", true),
+        ("http://[::1]:1/v1", true),
+        ("http://api.localhost/v1", false),
         ("https://api.example.com/v1", true),
         ("http://api.example.com/v1", false),
         ("ftp://127.0.0.1/v1", false),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
+use openai::is_here;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, redirect, retry};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use web::Document;
 
-use crate::config::{Config, is_here};
+use crate::config::Config;
 use crate::exit::{Exit, Trouble};
 
 /// How often a wish is sent again that got no answer, after 1, 2 and 4 s.

@@ -14,11 +14,11 @@ use std::time::Duration;
 use api::HookSecret;
 use chrono_tz::Tz;
 use domain::{Clock, Limits, PriceFile, PriceTable, SettleWindow, UnknownCreate};
-use openai::ApiKey;
+use openai::{ApiKey, is_here};
 use pipeline::Provider;
 use store::SettleRules;
 use telemetry::LogFormat;
-use url::{Host, Url};
+use url::Url;
 
 use crate::cli::Global;
 use crate::exit::Trouble;
@@ -485,15 +485,5 @@ impl Reader<'_> {
         if config.admin_addr.is_some_and(|addr| !addr.ip().is_loopback()) && config.admin_token.is_none() {
             self.wrong(name::ADMIN_ADDR, "beyond loopback /metrics demands ADMIN_TOKEN");
         }
-    }
-}
-
-/// Whether an address is this machine's own.
-pub(crate) fn is_here(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
