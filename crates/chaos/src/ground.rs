@@ -1,6 +1,7 @@
 //! The ground that a night stands on: a pair of backends, and what can be done to a night on either. A scenario that
 //! is written against this runs unchanged on both.
 
+use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,6 +40,15 @@ pub enum Ground {
 /// Batches stay at the provider until the settings say otherwise.
 pub(crate) fn held() -> Settings {
     Settings { fate: Fate { held: true, ..Fate::default() }, ..Settings::default() }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Fleet => "postgres and rabbitmq",
+        })
+    }
 }
 
 impl Pair {

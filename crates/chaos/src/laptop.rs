@@ -12,7 +12,7 @@ use testkit::{Database, Overnight};
 
 use crate::books::Books;
 use crate::evidence::{Drain, Evidence, Expected};
-use crate::scenario::Outcome;
+use crate::scenario::{Outcome, leave_log};
 use crate::site::{AGENTS, Site, TASKS, copy};
 
 /// What still has to happen, in one number.
@@ -389,6 +389,9 @@ impl Laptop {
 
 impl Drop for Laptop {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            leave_log(self.log());
+        }
         if let Some(Up { child, .. }) = &mut self.up {
             // It may have ended by itself, which is what the scenario is about.
             let _ = child.kill();

@@ -1,5 +1,5 @@
 //! Runs the matrix: `chaos OVERNIGHT`. `SHARD=i/n` takes a part of it, `PAIR=sqlite` or `PAIR=fleet` one pair of
-//! backends, `ONLY=WORD` the scenarios whose name or group holds the word; `MINUTES` bounds it, `JOBS` says how many run
+//! backends, `ONLY=WORD` the scenarios whose line in the output holds the word; `MINUTES` bounds it, `JOBS` says how many run
 //! at once. `SOAK=MINUTES SEED=s` soaks instead.
 
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ fn asked(site: &Site) -> Result<ExitCode, String> {
     // A scenario that can't go on is a finding, told once.
     std::panic::set_hook(Box::new(|_| {}));
     let (laptops, troops): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|scenario| scenario.pair() == Pair::Sqlite);
+        all.into_iter().partition(|scenario| scenario.pair == Pair::Sqlite);
     let mut ran = run_all(site, &laptops, jobs.unwrap_or(LAPTOPS), deadline, tell);
     ran.extend(run_all(site, &troops, jobs.unwrap_or(TROOPS), deadline, tell));
     let skipped = laptops.len() + troops.len() - ran.len();
@@ -86,8 +86,8 @@ fn pairs() -> Result<Vec<Pair>, String> {
 fn never_hit(ran: &[(&Scenario, Outcome)], pair: Pair) -> Vec<String> {
     let missed = table::never_hit(ran, pair);
     match missed.as_slice() {
-        [] => println!("{pair:?}: every crash point that can be met was hit"),
-        missed => println!("{pair:?}: crash points never hit: {}", missed.join(", ")),
+        [] => println!("{pair}: every crash point that can be met was hit"),
+        missed => println!("{pair}: crash points never hit: {}", missed.join(", ")),
     }
     missed
 }
@@ -95,9 +95,10 @@ fn never_hit(ran: &[(&Scenario, Outcome)], pair: Pair) -> Vec<String> {
 /// Nights in a row with havoc; `SEED` plays it again.
 fn soak(site: &Site, minutes: u64, seed: u64) -> ExitCode {
     println!("SEED={seed} plays this again");
-    let scenario = Scenario::new("soak", format!("{minutes} minutes, seed {seed}"), move |site| {
-        chaos::soak::soak(site, minutes, seed)
-    });
+    let scenario =
+        Scenario::new(Pair::Fleet, "soak", format!("{minutes} minutes, seed {seed}"), move |site| {
+            chaos::soak::soak(site, minutes, seed)
+        });
     let outcome = scenario.run(site);
     tell(&scenario, &outcome);
     let broken = !outcome.findings.is_empty();
@@ -107,25 +108,24 @@ fn soak(site: &Site, minutes: u64, seed: u64) -> ExitCode {
 
 fn tell(scenario: &Scenario, outcome: &Outcome) {
     let seconds = outcome.took.as_secs_f64();
-    let (group, name) = (scenario.group, &scenario.name);
     let verdict = match outcome {
         Outcome { findings, .. } if !findings.is_empty() => "BROKEN",
         Outcome { missed: true, .. } => "missed",
         _ => "ok",
     };
-    println!("{verdict:<6} {seconds:>6.1} s  {:>2} kills  {group}: {name}", outcome.kills);
+    println!("{verdict:<6} {seconds:>6.1} s  {:>2} kills  {scenario}", outcome.kills);
     outcome.findings.iter().for_each(|finding| println!("       {finding}"));
     if !outcome.log.is_empty() {
-        keep(group, name, &outcome.log);
+        keep(scenario, &outcome.log);
     }
 }
 
 /// Keeps the log of what broke, for whoever looks into it.
 #[expect(clippy::disallowed_methods, reason = "a log for whoever looks into it")]
-fn keep(group: &str, name: &str, log: &str) {
+fn keep(scenario: &Scenario, log: &str) {
     let folder = std::env::var("CHAOS_LOGS").unwrap_or_else(|_| "target/chaos".to_owned());
-    let clean = |text: &str| text.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-    let path = std::path::Path::new(&folder).join(format!("{}--{}.log", clean(group), clean(name)));
+    let name = scenario.to_string().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    let path = std::path::Path::new(&folder).join(format!("{name}.log"));
     match std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, log)) {
         Ok(()) => println!("       its log is {}", path.display()),
         Err(error) => println!("       its log can't be kept: {error}"),
@@ -139,7 +139,7 @@ fn selected(site: &Site, pairs: &[Pair]) -> Result<Vec<Scenario>, String> {
     };
     let mut all: Vec<_> = pairs.iter().flat_map(on).collect();
     if let Some(word) = word("ONLY") {
-        all.retain(|scenario| scenario.name.contains(&word) || scenario.group.contains(&word));
+        all.retain(|scenario| scenario.to_string().contains(&word));
     }
     if let Some(shard) = word("SHARD") {
         let parts = shard.split_once('/').map(|(part, of)| (part.parse::<u64>(), of.parse::<u64>()));

@@ -1,6 +1,8 @@
 //! A scenario: what is done to a night, and what came of it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use crate::site::Site;
 
 /// What is done to a night.
 pub struct Scenario {
+    /// The pair of backends that it runs on.
+    pub pair: Pair,
     /// What belongs together in the table.
     pub group: &'static str,
     /// Its name, which tells what is done.
@@ -47,23 +51,18 @@ impl Scenario {
     /// A scenario.
     #[must_use]
     pub fn new(
+        pair: Pair,
         group: &'static str,
         name: impl Into<String>,
         run: impl Fn(&Site) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        Self { group, name: name.into(), run: Box::new(run) }
-    }
-
-    /// The pair of backends that it runs on.
-    #[must_use]
-    pub fn pair(&self) -> Pair {
-        if self.group.ends_with("sqlite") { Pair::Sqlite } else { Pair::Fleet }
+        Self { pair, group, name: name.into(), run: Box::new(run) }
     }
 
     /// Its part of so many, which follows from its name: whatever else comes and goes, it stays there.
     #[must_use]
     pub fn part(&self, of: u64) -> u64 {
-        let hash = Sha256::digest(format!("{}: {}", self.group, self.name));
+        let hash = Sha256::digest(self.to_string());
         hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) % of
     }
 
@@ -76,11 +75,29 @@ impl Scenario {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let what = format!("the scenario could not go on: {}", text.unwrap_or_default());
-            Outcome { findings: vec![Finding::new("I3", what)], ..Outcome::default() }
+            let findings = vec![Finding::new("I3", what)];
+            Outcome { findings, log: LEFT.take(), ..Outcome::default() }
         });
         outcome.took = started.elapsed();
         outcome
     }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pair, group, name, .. } = self;
+        write!(f, "{group}, {pair}: {name}")
+    }
+}
+
+thread_local! {
+    /// The log of a night whose scenario could not go on.
+    static LEFT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Leaves the log of a night that is given up in a panic, to whoever catches it.
+pub(crate) fn leave_log(log: String) {
+    LEFT.set(log);
 }
 
 /// Runs scenarios, so many at once, and tells of each as it ends. Those whose turn has not come by `deadline` are
@@ -181,7 +198,7 @@ mod tests {
 
     #[test]
     fn scenarios_are_spread_over_all_parts_by_their_names() {
-        let of = |name: String| Scenario::new("lie, sqlite", name, |_| Outcome::default());
+        let of = |name: String| Scenario::new(Pair::Sqlite, "lie", name, |_| Outcome::default());
         let parts: Vec<_> = (0..400).map(|number| of(format!("lie {number}")).part(4)).collect();
         for part in 0..4 {
             let share = parts.iter().filter(|of| **of == part).count();

@@ -12,7 +12,7 @@ use testkit::{Fleet, Postgres};
 use crate::books::Books;
 use crate::evidence::{Dead, Drain, Evidence, Expected, Heard};
 use crate::laptop::{ABORT, BETWEEN_LOOKS, DAEMON, LEFT, SOON, Waited, now_ms};
-use crate::scenario::Outcome;
+use crate::scenario::{Outcome, leave_log};
 use crate::site::{AGENTS, Site, TASKS, write_records};
 
 /// Longest a night may take when nobody disturbs it any more.
@@ -341,6 +341,9 @@ impl Troop {
 
 impl Drop for Troop {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            leave_log(self.logs());
+        }
         if let Some(child) = &mut self.striker {
             // It ends with its job, or with us.
             let _ = child.kill();

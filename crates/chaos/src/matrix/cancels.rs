@@ -48,12 +48,10 @@ const CALLED_OFF: &str = "store.cancel.after:1";
 /// All of them, on a pair of backends.
 #[must_use]
 pub fn on(pair: Pair) -> Vec<Scenario> {
-    let group = match pair {
-        Pair::Sqlite => "cancel races, sqlite",
-        Pair::Fleet => "cancel races, postgres and rabbitmq",
-    };
     let race = |point: &'static str, doubt| {
-        Scenario::new(group, format!("with {point}"), move |site| race(pair.evening(site), point, doubt))
+        Scenario::new(pair, "cancel races", format!("with {point}"), move |site| {
+            race(pair.evening(site), point, doubt)
+        })
     };
     let quiet = POINTS.map(|point| race(point, false));
     quiet.into_iter().chain(DOUBTS.map(|point| race(point, true))).collect()

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
+use crate::ground::Pair;
 use crate::laptop::{Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -27,17 +28,17 @@ pub fn laptop(passes: &Passes) -> Vec<Scenario> {
             }
             if wish.starts_with("store.") || wish.starts_with("spool.") {
                 let (name, fails) = (format!("{wish}:error"), wish.clone());
-                all.push(Scenario::new("failure at a crash point, sqlite", name, move |site| {
+                all.push(Scenario::new(Pair::Sqlite, "failure at a crash point", name, move |site| {
                     fail(site, night, &fails)
                 }));
             }
-            all.push(Scenario::new("crash point, sqlite", wish.clone(), move |site| {
+            all.push(Scenario::new(Pair::Sqlite, "crash point", wish.clone(), move |site| {
                 crash(site, night, &wish, IN_A_ROW)
             }));
         }
     }
     for seed in 0..RANDOM {
-        all.push(Scenario::new("kill at any time, sqlite", format!("seed {seed}"), move |site| {
+        all.push(Scenario::new(Pair::Sqlite, "kill at any time", format!("seed {seed}"), move |site| {
             anywhen(site, seed)
         }));
     }
@@ -51,7 +52,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     for (&role, wishes) in passes {
         for wish in wishes.clone() {
             let (name, shared) = (format!("{role} at {wish}"), is_shared(passes, &wish));
-            all.push(Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
+            all.push(Scenario::new(Pair::Fleet, "crash point", name, move |site| {
                 let mut troop = Troop::evening(site);
                 sees_to(&troop.liar, &wish);
                 // It goes first, so that no other one is there before it.
@@ -72,9 +73,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     }
     for seed in 0..RANDOM / 3 {
         let name = format!("seed {seed}");
-        all.push(Scenario::new("kill at any time, postgres and rabbitmq", name, move |site| {
-            any_of(site, seed)
-        }));
+        all.push(Scenario::new(Pair::Fleet, "kill at any time", name, move |site| any_of(site, seed)));
     }
     all
 }
@@ -84,7 +83,7 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
 pub fn by_clock(wishes: Vec<String>) -> Vec<Scenario> {
     let crash = |wish: String| {
         let name = format!("a night by the clock at {wish}");
-        Scenario::new("crash point, postgres and rabbitmq", name, move |site| {
+        Scenario::new(Pair::Fleet, "crash point", name, move |site| {
             let mut troop = Troop::evening(site);
             Night::ByClock.begin_in(&mut troop, Some(&wish));
             troop.finish().died_at(&wish)

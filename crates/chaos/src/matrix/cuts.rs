@@ -6,11 +6,11 @@ use std::time::Duration;
 use testkit::{Cable, Database};
 
 use super::outages::at_work;
+use crate::ground::Pair;
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 use crate::troop::Troop;
 
-const GROUP: &str = "cut line, postgres and rabbitmq";
 /// Cuts of a night, and the time between two: a dozen over the time that a quiet night takes.
 const CUTS: u32 = 12;
 const BETWEEN: Duration = Duration::from_millis(600);
@@ -27,7 +27,7 @@ const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relat
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
     let of = |name: &str, line: fn(&Site) -> (Troop, Cable), night: fn(Troop, &Cable) -> Outcome| {
-        Scenario::new(GROUP, name, move |site| {
+        Scenario::new(Pair::Fleet, "cut line", name, move |site| {
             let (troop, cable) = line(site);
             night(troop, &cable)
         })

@@ -6,13 +6,14 @@ use std::time::Duration;
 use liar::{Act, Entry, Op, Reply, Rule};
 use testkit::{Broker, Server};
 
+use crate::ground::Pair;
 use crate::laptop::{LEFT, Laptop, Waited};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::{Site, TASKS, write_records};
 use crate::troop::{ROLES, Troop};
 
-const LAPTOP: &str = "outage, sqlite";
-const TROOP: &str = "outage, postgres and rabbitmq";
+/// Also of what [`super::restores`] does to a night.
+pub(super) const GROUP: &str = "outage";
 /// Requests of each kind that a provider does not hear while it is away.
 const AWAY: u32 = 12;
 /// How long a message is held that a broker wants back sooner.
@@ -29,37 +30,35 @@ const FULL: [&str; 3] = ["database or disk is full", "disk I/O error", "File too
 /// On a laptop.
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
-    let mut all = vec![
-        Scenario::new(LAPTOP, "a create turns up after it was parked", turns_up),
-        Scenario::new(
-            LAPTOP,
-            "a create turns up after its fence, and its requests were answered",
-            after_its_fence,
-        ),
-        Scenario::new(LAPTOP, "the shared memory of SQLite is gone after a kill", no_shared_memory),
-        Scenario::new(LAPTOP, "the provider is away for a while", provider_away),
-    ];
-    for blocks in [300, 350, 420, 500] {
+    let of = |name: &str, run: fn(&Site) -> Outcome| Scenario::new(Pair::Sqlite, GROUP, name, run);
+    let full = |blocks| {
         let name = format!("no file may be larger than {blocks} blocks");
-        all.push(Scenario::new(LAPTOP, name, move |site| full_disk(site, blocks)));
-    }
-    all
+        Scenario::new(Pair::Sqlite, GROUP, name, move |site| full_disk(site, blocks))
+    };
+    let named = [
+        of("a create turns up after it was parked", turns_up),
+        of("a create turns up after its fence, and its requests were answered", after_its_fence),
+        of("the shared memory of SQLite is gone after a kill", no_shared_memory),
+        of("the provider is away for a while", provider_away),
+    ];
+    named.into_iter().chain([300, 350, 420, 500].map(full)).collect()
 }
 
 /// In a troop.
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
+    let of = |name: &str, run: fn(&Site) -> Outcome| Scenario::new(Pair::Fleet, GROUP, name, run);
     vec![
-        Scenario::new(TROOP, "the broker is killed", |site| broker(site, false)),
-        Scenario::new(TROOP, "the broker is killed and wiped", |site| broker(site, true)),
-        Scenario::new(TROOP, "the broker closes all connections", connections_closed),
-        Scenario::new(TROOP, "the broker closes channels", channels_closed),
-        Scenario::new(TROOP, "the broker raises an alarm", alarm),
-        Scenario::new(TROOP, "the database is cut off and comes back", database_crashes),
-        Scenario::new(TROOP, "the database lets nobody in for a while", database_away),
-        Scenario::new(TROOP, "the database is read-only for a while", read_only),
-        Scenario::new(TROOP, "two of everything, and every work queue is deleted", two_of_everything),
-        Scenario::new(TROOP, "poison comes in from outside", poison),
+        of("the broker is killed", |site| broker(site, false)),
+        of("the broker is killed and wiped", |site| broker(site, true)),
+        of("the broker closes all connections", connections_closed),
+        of("the broker closes channels", channels_closed),
+        of("the broker raises an alarm", alarm),
+        of("the database is cut off and comes back", database_crashes),
+        of("the database lets nobody in for a while", database_away),
+        of("the database is read-only for a while", read_only),
+        of("two of everything, and every work queue is deleted", two_of_everything),
+        of("poison comes in from outside", poison),
     ]
 }
 

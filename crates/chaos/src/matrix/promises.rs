@@ -12,6 +12,7 @@ use crate::ground::{Ground, Pair, held};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::{AGENTS, TASKS};
 
+const GROUP: &str = "promise";
 /// Where a kill costs money or loses a message, if anything does: around the upload, the permission, the one create and
 /// its commit, the answers and their commit, and what is sent.
 const KILLS: [&str; 15] = [
@@ -67,12 +68,12 @@ const UPLOAD_MS: u64 = 3_000;
 /// All of them, on a pair of backends.
 #[must_use]
 pub fn on(pair: Pair) -> Vec<Scenario> {
-    let (group, kills) = match pair {
-        Pair::Sqlite => ("promise, sqlite", [].as_slice()),
-        Pair::Fleet => ("promise, postgres and rabbitmq", KILLS_OF_EVENTS.as_slice()),
+    let kills_of_events = match pair {
+        Pair::Sqlite => [].as_slice(),
+        Pair::Fleet => KILLS_OF_EVENTS.as_slice(),
     };
     let of = |name: &str, run: fn(Ground) -> Outcome| {
-        Scenario::new(group, name, move |site| run(pair.evening(site)))
+        Scenario::new(pair, GROUP, name, move |site| run(pair.evening(site)))
     };
     let mut all = vec![
         of("a night that a person begins", |ground| quiet(ground, Night::ByHand)),
@@ -84,12 +85,12 @@ pub fn on(pair: Pair) -> Vec<Scenario> {
         of("a webhook comes before the id of its batch is stored", told_too_early),
     ];
     // Those that take longest come first.
-    all.extend(kills.iter().chain(&KILLS).map(|&point| {
-        Scenario::new(group, format!("a kill at {point}"), move |site| kill(pair.evening(site), point))
+    all.extend(kills_of_events.iter().chain(&KILLS).map(|&point| {
+        Scenario::new(pair, GROUP, format!("a kill at {point}"), move |site| kill(pair.evening(site), point))
     }));
     all.extend(LIES.iter().map(|&name| {
         let lie = lies::named(name);
-        Scenario::new(group, name, move |site| lies::run(pair.evening(site), &lie, None))
+        Scenario::new(pair, GROUP, name, move |site| lies::run(pair.evening(site), &lie, None))
     }));
     all
 }

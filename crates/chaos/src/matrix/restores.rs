@@ -2,6 +2,7 @@
 
 use testkit::Database;
 
+use super::outages::GROUP;
 use super::passes::Night;
 use crate::ground::{Ground, Pair, held};
 use crate::scenario::{Outcome, Scenario};
@@ -10,15 +11,11 @@ use crate::site::Site;
 /// All of them, on a pair of backends.
 #[must_use]
 pub fn on(pair: Pair) -> Vec<Scenario> {
-    let group = match pair {
-        Pair::Sqlite => "outage, sqlite",
-        Pair::Fleet => "outage, postgres and rabbitmq",
-    };
     vec![
-        Scenario::new(group, "an older backup is restored while batches are out", move |site| {
+        Scenario::new(pair, GROUP, "an older backup is restored while batches are out", move |site| {
             older_backup(pair.evening(site))
         }),
-        Scenario::new(group, "a copy with a tag of its own works beside the original", move |site| {
+        Scenario::new(pair, GROUP, "a copy with a tag of its own works beside the original", move |site| {
             copied(site, pair.evening(site))
         }),
     ]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use liar::{Act, Entry, Liar, Op, Reply, Rule};
 
 use super::passes::{HEAD_START, Night, Passes, comes_by, is_shared, sees_to, write_down, write_no_more};
+use crate::ground::Pair;
 use crate::laptop::{Laptop, SOON};
 use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
@@ -58,9 +59,9 @@ pub fn laptop(passes: &Passes) -> Vec<Scenario> {
     let quiet = first(&passes["daemon"]).map(|point| (point, false));
     let points = quiet.chain(DOUBTS.map(|point| (point.to_owned(), true)));
     let at = |(point, doubt): (String, bool)| {
-        Scenario::new("SIGTERM, sqlite", point.clone(), move |site| terminated(site, &point, doubt))
+        Scenario::new(Pair::Sqlite, "SIGTERM", point.clone(), move |site| terminated(site, &point, doubt))
     };
-    points.map(at).chain([Scenario::new("SIGTERM, sqlite", IN_AN_UPLOAD, uploading)]).collect()
+    points.map(at).chain([Scenario::new(Pair::Sqlite, "SIGTERM", IN_AN_UPLOAD, uploading)]).collect()
 }
 
 /// In a troop.
@@ -77,13 +78,11 @@ pub fn troop(passes: &Passes) -> Vec<Scenario> {
     let both = |first: First| {
         let (name, stopped) = (format!("{} at {}", first.role, first.point), first.clone());
         [
-            Scenario::new("SIGTERM, postgres and rabbitmq", name.clone(), move |site| {
-                drained(site, &stopped)
-            }),
-            Scenario::new("zombie, postgres and rabbitmq", name, move |site| zombie(site, &first)),
+            Scenario::new(Pair::Fleet, "SIGTERM", name.clone(), move |site| drained(site, &stopped)),
+            Scenario::new(Pair::Fleet, "zombie", name, move |site| zombie(site, &first)),
         ]
     };
-    let uploading = Scenario::new("SIGTERM, postgres and rabbitmq", IN_AN_UPLOAD, submitter_uploading);
+    let uploading = Scenario::new(Pair::Fleet, "SIGTERM", IN_AN_UPLOAD, submitter_uploading);
     quiet.chain(doubts).flat_map(both).chain([uploading]).collect()
 }
 

@@ -146,17 +146,11 @@ fn killed_again(pair: Pair, lie: &Lie) -> Vec<Scenario> {
 }
 
 fn scenario(pair: Pair, lie: Lie, wish: Option<String>) -> Scenario {
-    let group = match (pair, &wish) {
-        (Pair::Sqlite, None) => "lie, sqlite",
-        (Pair::Sqlite, Some(_)) => "lie and crash point, sqlite",
-        (Pair::Fleet, None) => "lie, postgres and rabbitmq",
-        (Pair::Fleet, Some(_)) => "lie and crash point, postgres and rabbitmq",
+    let (group, name) = match &wish {
+        Some(wish) => ("lie and crash point", format!("{}, killed at {wish}", lie.name)),
+        None => ("lie", lie.name.to_owned()),
     };
-    let name = match &wish {
-        Some(wish) => format!("{}, killed at {wish}", lie.name),
-        None => lie.name.to_owned(),
-    };
-    Scenario::new(group, name, move |site| run(pair.evening(site), &lie, wish.as_deref()))
+    Scenario::new(pair, group, name, move |site| run(pair.evening(site), &lie, wish.as_deref()))
 }
 
 /// The lie of a name.

@@ -14,9 +14,6 @@ use crate::scenario::{Outcome, Scenario};
 use crate::site::Site;
 use crate::troop::Troop;
 
-const LAPTOP: &str = "turn and crash point, sqlite";
-const TROOP: &str = "turn and crash point, postgres and rabbitmq";
-
 /// A turn, the steps that it takes, and what is done on its ground to the night and to whoever comes by.
 struct Turn<T: 'static> {
     name: &'static str,
@@ -27,24 +24,24 @@ struct Turn<T: 'static> {
 /// On a laptop.
 #[must_use]
 pub fn laptop() -> Vec<Scenario> {
-    on(Pair::Sqlite, LAPTOP)
+    on(Pair::Sqlite)
 }
 
 /// In a troop.
 #[must_use]
 pub fn troop() -> Vec<Scenario> {
-    let troop = scenarios(TROOP, troop::TURNS, Troop::evening);
-    on(Pair::Fleet, TROOP).into_iter().chain(troop).collect()
+    let troop = scenarios(Pair::Fleet, troop::TURNS, Troop::evening);
+    on(Pair::Fleet).into_iter().chain(troop).collect()
 }
 
 /// Those that are taken on either pair.
-fn on(pair: Pair, group: &'static str) -> Vec<Scenario> {
+fn on(pair: Pair) -> Vec<Scenario> {
     let turns = [people::TURNS, trouble::TURNS, restored::TURNS].into_iter();
-    turns.flat_map(|turns| scenarios(group, turns, move |site| evening(pair, site))).collect()
+    turns.flat_map(|turns| scenarios(pair, turns, move |site| evening(pair, site))).collect()
 }
 
 fn scenarios<T>(
-    group: &'static str,
+    pair: Pair,
     turns: &'static [Turn<T>],
     evening: impl Fn(&Site) -> T + Copy + Send + Sync + 'static,
 ) -> Vec<Scenario> {
@@ -52,9 +49,12 @@ fn scenarios<T>(
         let points = Point::ALL.iter().filter(|point| turn.steps.contains(&point.step));
         points.map(move |point| {
             let wish = format!("{point}:1");
-            Scenario::new(group, format!("{}, killed at {point}", turn.name), move |site| {
-                (turn.run)(evening(site), &wish).died_at(&wish)
-            })
+            Scenario::new(
+                pair,
+                "turn and crash point",
+                format!("{}, killed at {point}", turn.name),
+                move |site| (turn.run)(evening(site), &wish).died_at(&wish),
+            )
         })
     };
     turns.iter().flat_map(of).collect()
