@@ -1,5 +1,5 @@
 //! Runs the matrix: `chaos OVERNIGHT`. `SHARD=i/n` takes a part of it, `PAIR=sqlite` or `PAIR=fleet` one pair of
-//! backends, `ONLY=WORD` the scenarios whose line in the output holds the word; `MINUTES` bounds it, `JOBS` says how many run
+//! backends, `ONLY=WORD` the scenarios in whose group, pair and name the word stands; `MINUTES` bounds it, `JOBS` says how many run
 //! at once. `SOAK=MINUTES SEED=s` soaks instead.
 
 use std::process::ExitCode;

@@ -4,6 +4,9 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+/// What a proxy answers that knows nothing.
+pub(crate) const PAGE: &str = "<html>bad gateway</html>";
+
 /// Below this a schema that refers to itself ends.
 const DEEP: usize = 12;
 

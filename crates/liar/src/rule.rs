@@ -152,6 +152,10 @@ pub struct Fate {
     pub statuses: Vec<String>,
     /// `error_file_id` is `""` where there is no error file.
     pub empty_error_id: bool,
+    /// It is told without counts, and with metadata of the server's own that is no text.
+    pub odd: bool,
+    /// The page of a proxy stands in place of its output file.
+    pub page: bool,
     /// Nothing of it runs until the settings say so.
     pub held: bool,
 }
@@ -186,6 +190,8 @@ pub enum LineFault {
     Missing,
     /// It stands there twice.
     Twice,
+    /// It is answered, beside ids that are null and an error that is none.
+    Odd,
     /// Its line is torn behind the `custom_id`.
     Torn,
     /// Its line is no JSON at all.

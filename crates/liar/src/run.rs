@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::answer::PAGE;
 use crate::ledger::{Entry, Shown};
 use crate::line::{self, Place, Turn};
 use crate::rule::End;
@@ -117,7 +118,7 @@ fn finish(app: &App, id: &str, requests: &[Value], turns: &[Turn]) {
     } else {
         ("completed", "")
     };
-    let strangers = batch.fate.strangers;
+    let (strangers, page) = (batch.fate.strangers, batch.fate.page);
     let of = |place: Place| {
         let lines = turns.iter().flat_map(|turn| &turn.text).filter(move |(there, _)| *there == place);
         lines.map(|(_, text)| text.clone()).collect::<Vec<_>>()
@@ -126,6 +127,9 @@ fn finish(app: &App, id: &str, requests: &[Value], turns: &[Turn]) {
     // Backwards: the order of lines is nobody's promise.
     output.reverse();
     output.extend((0..strangers).map(line::stranger));
+    if page {
+        output = vec![PAGE.to_owned()];
+    }
     for request in &requests[turns.len()..] {
         let custom_id = request["custom_id"].as_str().unwrap_or_default();
         error.push(line::unrun(custom_id, code));

@@ -55,6 +55,8 @@ impl Client {
         if length.is_some_and(|length| length != bytes) {
             return Err(torn(format!("the download broke off after {bytes} bytes")));
         }
+        // What was written last may still be on its way; syncing doesn't tell whether it arrived.
+        file.flush().await.map_err(disk)?;
         file.sync_all().await.map_err(disk)?;
         attempt(Step::SpoolRename, tokio::fs::rename(half, path), full).await.map_err(disk)?;
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

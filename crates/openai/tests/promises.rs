@@ -247,6 +247,21 @@ async fn a_walk_is_complete_or_an_error() {
 }
 
 #[tokio::test]
+async fn a_download_for_which_the_disk_has_no_room_is_not_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    // Whatever half of the file it begins with is on a device that is always full.
+    for number in 0..100 {
+        let half = folder.path().join(format!("out.jsonl.{}-{number}.part", std::process::id()));
+        std::os::unix::fs::symlink("/dev/full", half).unwrap();
+    }
+    let server = Server::start(vec![http("200 OK", "", "an answer")]).await;
+    let error = server.client().download_to("file-1", &path).await.unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
 async fn a_torn_download_is_not_accepted() {
     let body = "x".repeat(2_000);
     let whole = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());

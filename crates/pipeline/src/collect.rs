@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crash::Step;
 use domain::{Batch, BatchId, BatchState, Claimed, Fact, Remote};
 use openai::{Line, Lines};
-use store::{BatchRow, CHUNK, ChunkTally, JobRow, SettledLine};
+use store::{BatchRow, CHUNK, ChunkTally, JobRow};
 use telemetry::metrics::DISCREPANCIES;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::outcome::Reader;
+use crate::outcome::{Read, Reader};
 use crate::outside;
 use crate::plan::compile;
 use crate::seen::{conclude, seen};
@@ -24,36 +24,47 @@ use crate::worker::Handled;
 const CHUNK_BYTES: usize = 512 << 10;
 /// Longest result line. Larger than any answer; a line beyond it is not an answer.
 const MAX_LINE_BYTES: usize = 64 << 20;
-/// Downloads in a row that must find nothing before the files count as gone.
+/// Looks in a row at an end that doesn't add up, until it is believed; and downloads in a row of files that don't.
 const LOOKS: u32 = 5;
+/// Downloads that are left for the files where believing the end has used up all looks.
+const LEFT: u32 = 3;
 
 pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> Result<Handled, Failure> {
     let row = context.store.batch(id).await?;
     let batch = &row.batch;
     let BatchState::Collecting { provider_id, .. } = &batch.state else { return Ok(Handled::Nothing) };
-    let patient = claimed.failures + 1 < LOOKS;
-    let Some(remote) = ended(context, &row, provider_id, patient).await? else {
+    let look = claimed.failures + 1;
+    let Some(remote) = ended(context, &row, provider_id, look < LOOKS).await? else {
         return Ok(Handled::Later(context.clock().now() + context.config.poll_interval));
     };
-    let Download { files, gone } = download(context, batch.id, &remote, patient).await?;
+    let requests = u64::from(row.requests);
+    let looks = if adds_up(&batch.remote, requests) { LOOKS } else { LOOKS + LEFT - 1 };
+    let patient = look < looks;
+    let files = download(context, batch.id, &remote, patient).await?;
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
     let settler = Settler { context, job: &job, batch, reader, patient };
-    let mut tally = ChunkTally::default();
-    let mut torn = 0;
+    let (mut tally, mut torn, mut contents) = (ChunkTally::default(), 0, Vec::new());
     for file in &files {
-        torn += settler.file(file, &mut tally).await?;
+        let content = match &file.fetched {
+            Fetched::Whole(path) => settler.file(path).await?,
+            Fetched::Unnamed | Fetched::Gone => Content::default(),
+        };
+        tally.add(content.tally);
+        torn += content.torn;
+        contents.push(content);
     }
-    let (read, counted) = (tally.lines(), remote.completed + remote.failed);
-    if patient && !gone && (torn > 0 || read < counted) {
+    let (read, promised) = (tally.results(), promised(&remote, requests));
+    let is_gone = (read == 0 && promised > 0)
+        || files.iter().zip(&contents).any(|(file, content)| file.is_gone(content, read < promised));
+    if patient && (torn > 0 || read < promised || is_gone) {
         // What came may be less than the files, or no result file at all, such as the page of a proxy.
         let text = format!(
-            "the result files hold {read} results and {torn} torn lines, and the provider counts {counted}"
+            "the result files hold {read} results and {torn} torn lines, and the provider promises {promised}"
         );
         return Err(Failure::Fault(text));
     }
-    // A file of which nothing could be read is none.
-    if gone || (read == 0 && counted > 0 && !files.is_empty()) {
+    if is_gone {
         // What the other file says is settled; what this one said waits for a person.
         let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
         return Ok(Handled::if_changed(changed));
@@ -62,10 +73,12 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     while let Some(part) = context.store.settle_missing(id, batch.job, context.config.rules).await? {
         missing += part.settled + part.again;
     }
-    report(batch, &row, tally, missing);
+    report(batch.id, &remote, requests, tally, missing);
     let changed = conclude(context, id, &Fact::Collected, Some(claimed), Step::Collect).await?;
     for file in &files {
-        remove(file).await;
+        if let Fetched::Whole(path) = &file.fetched {
+            remove(path).await;
+        }
     }
     Ok(Handled::if_changed(changed))
 }
@@ -107,11 +120,34 @@ fn batch_of(name: &str) -> Option<BatchId> {
     id.parse().ok().map(BatchId)
 }
 
-/// What could be had of a batch's result files.
-struct Download {
-    files: Vec<PathBuf>,
-    /// A file that the provider names, and doesn't have.
-    gone: bool,
+/// One of a batch's two result files.
+struct ResultFile {
+    /// Results that the provider counts for it.
+    counted: u64,
+    fetched: Fetched,
+}
+
+/// What could be had of a result file.
+enum Fetched {
+    /// All of it, here.
+    Whole(PathBuf),
+    /// The provider names none.
+    Unnamed,
+    /// The provider names it, and doesn't have it.
+    Gone,
+}
+
+impl ResultFile {
+    /// Whether it was to be had and wasn't: what came in its place holds no result of ours, or nothing came and `too_few` results
+    /// were read in all.
+    fn is_gone(&self, content: &Content, too_few: bool) -> bool {
+        match self.fetched {
+            Fetched::Gone => true,
+            Fetched::Whole(_) | Fetched::Unnamed => {
+                content.tally.results() == 0 && (content.is_foreign() || (self.counted > 0 && too_few))
+            }
+        }
+    }
 }
 
 /// What the provider says of a batch that has ended; none: it runs after all. An end may be told before the files are named
@@ -142,13 +178,25 @@ async fn ended(
 }
 
 /// Whether all files are named that the counts promise, and all requests are counted; what wasn't done and isn't counted
-/// stands in the error file.
+/// stands in the error file. Without counts nobody knows whether there is an output file, until it is named.
 fn adds_up(remote: &Remote, requests: u64) -> bool {
     let is_named = |count, file: &Option<String>| count == 0 || file.is_some();
     let is_partial = remote.status.as_deref() != Some("completed");
     is_named(remote.completed, &remote.output_file_id)
         && is_named(remote.failed, &remote.error_file_id)
-        && (remote.completed + remote.failed >= requests || (is_partial && remote.error_file_id.is_some()))
+        && (counted(remote) >= requests
+            || (is_partial
+                && remote.error_file_id.is_some()
+                && (remote.total > 0 || remote.output_file_id.is_some())))
+}
+
+fn counted(remote: &Remote) -> u64 {
+    remote.completed + remote.failed
+}
+
+/// Results that the files must hold: those that are counted, and of a completed batch all.
+fn promised(remote: &Remote, requests: u64) -> u64 {
+    if remote.status.as_deref() == Some("completed") { requests } else { counted(remote).min(requests) }
 }
 
 /// Fetches the files that the provider names; each is whole or not there. While we are `patient`, one that
@@ -158,26 +206,44 @@ async fn download(
     batch: BatchId,
     remote: &Remote,
     patient: bool,
-) -> Result<Download, Failure> {
+) -> Result<[ResultFile; 2], Failure> {
     let spool = &context.config.spool;
     tokio::fs::create_dir_all(spool)
         .await
         .map_err(|source| Failure::File { what: format!("can't make {}", spool.display()), source })?;
-    let mut download = Download { files: Vec::new(), gone: false };
-    let named = [("output", &remote.output_file_id), ("error", &remote.error_file_id)];
-    for (kind, file_id) in named {
-        let Some(file_id) = file_id else { continue };
+    let fetch = async |kind: &str, file_id: &Option<String>| {
+        let Some(file_id) = file_id else { return Ok(Fetched::Unnamed) };
         let path = spool.join(spooled(batch, kind));
         match outside::download(context, file_id, &path).await {
-            Ok(_) => download.files.push(path),
+            Ok(_) => Ok(Fetched::Whole(path)),
             Err(error) if error.is_not_found() && !patient => {
                 tracing::error!(batch.id = %batch, file.id = file_id, "the provider doesn't have the {kind} file any more");
-                download.gone = true;
+                Ok(Fetched::Gone)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(Failure::from(error)),
         }
+    };
+    Ok([
+        ResultFile { counted: remote.completed, fetched: fetch("output", &remote.output_file_id).await? },
+        ResultFile { counted: remote.failed, fetched: fetch("error", &remote.error_file_id).await? },
+    ])
+}
+
+/// What a result file holds.
+#[derive(Default)]
+struct Content {
+    tally: ChunkTally,
+    /// Lines that break off, or are no JSON.
+    torn: u64,
+    /// Lines that name no request.
+    nameless: u64,
+}
+
+impl Content {
+    /// Whether it holds what is no result of the batch.
+    fn is_foreign(&self) -> bool {
+        self.torn + self.nameless + self.tally.unexpected > 0
     }
-    Ok(download)
 }
 
 /// Settles the lines of a batch's result files.
@@ -191,12 +257,11 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    /// Settles a file, adds what came of it to `tally`, and counts its torn lines.
-    async fn file(&self, path: &Path, tally: &mut ChunkTally) -> Result<u64, Failure> {
+    async fn file(&self, path: &Path) -> Result<Content, Failure> {
         let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
         let mut lines = Lines::new(tokio::io::BufReader::new(file), MAX_LINE_BYTES);
-        let (mut torn, mut chunk, mut bytes) = (0, Vec::new(), 0);
+        let (mut content, mut chunk, mut bytes) = (Content::default(), Vec::new(), 0);
         while let Some(line) = lines.next().await.map_err(unreadable)? {
             match line {
                 Line::Text { bytes: text, .. } => {
@@ -204,52 +269,47 @@ impl Settler<'_> {
                     chunk.push(text.to_vec());
                 }
                 Line::TooLong { number, length } => {
+                    content.nameless += 1;
                     tracing::warn!(batch.id = %self.batch.id, line = number, bytes = length, "result line is too long to be an answer");
                 }
             }
             if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
-                torn += self.chunk(std::mem::take(&mut chunk), tally).await?;
+                self.chunk(std::mem::take(&mut chunk), &mut content).await?;
                 bytes = 0;
             }
         }
-        Ok(torn + self.chunk(chunk, tally).await?)
+        self.chunk(chunk, &mut content).await?;
+        let Content { torn, nameless, .. } = content;
+        if torn + nameless > 0 {
+            tracing::warn!(batch.id = %self.batch.id, file = %path.display(), torn, nameless, "result file holds lines that are no results");
+        }
+        Ok(content)
     }
 
-    async fn chunk(&self, chunk: Vec<Vec<u8>>, tally: &mut ChunkTally) -> Result<u64, Failure> {
-        let (reader, patient) = (Arc::clone(&self.reader), self.patient);
+    async fn chunk(&self, chunk: Vec<Vec<u8>>, content: &mut Content) -> Result<(), Failure> {
+        let reader = Arc::clone(&self.reader);
         // Parsing and schema checks are work for the processor, not for the reactor.
-        let parsed = tokio::task::spawn_blocking(move || {
-            let (mut torn, mut nameless) = (0_u64, 0_u64);
-            let mut lines: Vec<SettledLine> = Vec::with_capacity(chunk.len());
-            for line in &chunk {
-                let read = reader.read(line);
-                torn += u64::from(read.torn);
-                match read.line {
-                    Some(_) if read.torn && patient => {}
-                    Some(line) => lines.push(line),
-                    None => nameless += 1,
-                }
-            }
-            (lines, torn, nameless)
-        });
-        let (lines, torn, nameless) =
-            parsed.await.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
-        if nameless > 0 {
-            tracing::warn!(batch.id = %self.batch.id, lines = nameless, "result lines name no request; what they answer is missing");
+        let read = move || chunk.iter().map(|line| reader.read(line)).collect::<Vec<_>>();
+        let read = tokio::task::spawn_blocking(read).await;
+        let read = read.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
+        let mut lines = Vec::with_capacity(read.len());
+        for Read { line, torn } in read {
+            content.torn += u64::from(torn);
+            content.nameless += u64::from(!torn && line.is_none());
+            // A torn one may be whole in the next download.
+            lines.extend(line.filter(|_| !(torn && self.patient)));
         }
-        let store = &self.context.store;
-        tally
-            .add(store.settle_lines(self.batch.id, self.job.job.id, lines, self.context.config.rules).await?);
-        Ok(torn)
+        let (store, rules) = (&self.context.store, self.context.config.rules);
+        content.tally.add(store.settle_lines(self.batch.id, self.job.job.id, lines, rules).await?);
+        Ok(())
     }
 }
 
 /// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.
-fn report(batch: &Batch, row: &store::BatchRow, tally: ChunkTally, missing: u64) {
-    let total = u64::from(row.requests);
-    if batch.remote.total != total {
-        let reported = batch.remote.total;
-        tracing::warn!(batch.id = %batch.id, reported, sent = total, "the provider counts other requests than were sent");
+fn report(batch: BatchId, remote: &Remote, requests: u64, tally: ChunkTally, missing: u64) {
+    if remote.total != requests {
+        let reported = remote.total;
+        tracing::warn!(batch.id = %batch, reported, sent = requests, "the provider counts other requests than were sent");
     }
     let kinds = [
         ("missing", missing),
@@ -262,7 +322,69 @@ fn report(batch: &Batch, row: &store::BatchRow, tally: ChunkTally, missing: u64)
     }
     if kinds.iter().any(|(_, count)| *count > 0) {
         let ChunkTally { unexpected, repeated, late, .. } = tally;
-        tracing::warn!(batch.id = %batch.id, missing, unexpected, repeated, late, "result files don't add up");
+        tracing::warn!(batch.id = %batch, missing, unexpected, repeated, late, "result files don't add up");
     }
-    tracing::info!(batch.id = %batch.id, settled = tally.settled, again = tally.again, missing, "batch read");
+    tracing::info!(batch.id = %batch, settled = tally.settled, again = tally.again, missing, "batch read");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: &str, counts: [u64; 3], output: bool, error: bool) -> Remote {
+        let [total, completed, failed] = counts;
+        let file = |named: bool| named.then(|| "file-1".to_owned());
+        let (status, output_file_id, error_file_id) = (Some(status.to_owned()), file(output), file(error));
+        Remote { status, total, completed, failed, output_file_id, error_file_id, ..Remote::default() }
+    }
+
+    #[test]
+    fn an_end_adds_up_when_every_file_that_must_be_there_is_named() {
+        for (adds, remote) in [
+            (true, told("completed", [3, 3, 0], true, false)),
+            (true, told("completed", [3, 2, 1], true, true)),
+            (true, told("completed", [3, 0, 3], false, true)),
+            (false, told("completed", [3, 3, 0], false, false)),
+            (false, told("completed", [3, 2, 1], true, false)),
+            (false, told("completed", [3, 2, 0], true, false)),
+            (false, told("completed", [0, 0, 0], true, false)),
+            // What wasn't done may be left out of the counts.
+            (true, told("expired", [3, 1, 0], true, true)),
+            (true, told("cancelled", [3, 0, 0], false, true)),
+            (false, told("expired", [3, 0, 0], false, false)),
+            // Without counts an output file may still be named.
+            (false, told("expired", [0, 0, 0], false, true)),
+            (true, told("expired", [0, 0, 0], true, true)),
+        ] {
+            assert_eq!(adds_up(&remote, 3), adds, "{remote:?}");
+        }
+    }
+
+    #[test]
+    fn a_completed_batch_promises_all_results_and_others_what_they_count() {
+        assert_eq!(promised(&told("completed", [0, 0, 0], true, false), 3), 3);
+        assert_eq!(promised(&told("expired", [3, 1, 1], true, true), 3), 2);
+        assert_eq!(promised(&told("expired", [9, 9, 0], true, true), 3), 3);
+    }
+
+    #[test]
+    fn a_file_is_gone_where_what_came_is_not_its_own() {
+        let settled = |settled| ChunkTally { settled, ..ChunkTally::default() };
+        let file = |counted| ResultFile { counted, fetched: Fetched::Unnamed };
+        let page = || Content { torn: 1, ..Content::default() };
+        let strangers = ChunkTally { unexpected: 2, ..ChunkTally::default() };
+        for (gone, counted, content, too_few) in [
+            (false, 0, Content::default(), true),
+            (false, 2, Content::default(), false),
+            (true, 2, Content::default(), true),
+            (true, 0, page(), false),
+            (true, 0, Content { nameless: 1, ..Content::default() }, false),
+            (true, 0, Content { tally: strangers, ..Content::default() }, false),
+            (false, 2, Content { tally: settled(1), ..page() }, true),
+        ] {
+            assert_eq!(file(counted).is_gone(&content, too_few), gone, "{counted} {too_few}");
+        }
+        let gone = ResultFile { counted: 0, fetched: Fetched::Gone };
+        assert!(gone.is_gone(&Content { tally: settled(1), ..Content::default() }, false));
+    }
 }

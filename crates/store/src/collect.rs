@@ -67,10 +67,10 @@ pub struct ChunkTally {
 }
 
 impl ChunkTally {
-    /// Lines that name a request, whatever became of them.
+    /// Lines for requests of the batch, whatever became of them.
     #[must_use]
-    pub fn lines(&self) -> u64 {
-        self.settled + self.again + self.repeated + self.late + self.unexpected
+    pub fn results(&self) -> u64 {
+        self.settled + self.again + self.repeated + self.late
     }
 
     /// Adds another chunk.
@@ -95,6 +95,9 @@ impl Store {
         lines: Vec<SettledLine>,
         rules: SettleRules,
     ) -> Result<ChunkTally, StoreError> {
+        if lines.is_empty() {
+            return Ok(ChunkTally::default());
+        }
         let (dialect, now) = (self.dialect, self.clock.now());
         self.transaction(Step::SettleLines, move |on| {
             async move {

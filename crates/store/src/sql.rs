@@ -87,8 +87,9 @@ impl Sql {
         self.bind(time)
     }
 
-    /// Appends `(…), (…)` with a row of parameters for each of `rows`, and binds them.
+    /// Appends `(…), (…)` with a row of parameters for each of `rows`, one at least, and binds them.
     pub(crate) fn rows<R>(mut self, rows: &[R], bind: impl Fn(&mut Values<'_>, &R)) -> Self {
+        debug_assert!(!rows.is_empty(), "rows of nothing in {}", self.text);
         for (index, row) in rows.iter().enumerate() {
             let first = self.values.len();
             bind(&mut Values { dialect: self.dialect, values: &mut self.values }, row);
@@ -99,10 +100,12 @@ impl Sql {
         self
     }
 
-    /// Appends `$n, $m, …` for a list of values, and binds them.
+    /// Appends `$n, $m, …` for a list of values, and binds them. There is one at least: SQLite takes an empty list, PostgreSQL
+    /// doesn't.
     pub(crate) fn list(mut self, values: impl IntoIterator<Item = Value>) -> Self {
         let first = self.values.len();
         self.values.extend(values);
+        debug_assert!(self.values.len() > first, "a list of nothing in {}", self.text);
         let marks: Vec<String> = (first..self.values.len()).map(|at| format!("${}", at + 1)).collect();
         self.text.push_str(&marks.join(", "));
         self

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{empty_is_none, null_is_default, texts, unreadable_is_none};
 
 /// A batch as the provider reports it. Times are Unix seconds. The list shows all of an account's batches, whoever made them: errors,
-/// counts, usage and metadata that can't be read are not known, so that no stranger's batch hides ours.
+/// counts and usage that can't be read are not known, so that no stranger's batch hides ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// `batch_…`
@@ -70,8 +70,8 @@ pub struct Batch {
     /// Tokens of the whole batch, where reported.
     #[serde(default, deserialize_with = "unreadable_is_none", skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What the creator attached.
-    #[serde(default, deserialize_with = "unreadable_is_none")]
+    /// What the creator attached, as far as it is text: a server may add what it likes, and ours tells whose a batch is.
+    #[serde(default, deserialize_with = "texts")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -253,22 +253,6 @@ pub struct OutputExpiry {
     pub seconds: u64,
 }
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    reader: D,
-) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
-}
-
-fn unreadable_is_none<'de, D: Deserializer<'de>, T: DeserializeOwned>(
-    reader: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(reader)?).unwrap_or_default())
-}
-
-fn empty_is_none<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(reader)?.filter(|id| !id.is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,10 +288,11 @@ mod tests {
         assert_eq!(errors(r#"{"data":null}"#), Some(BatchErrors::default()));
         assert_eq!(errors(r#""none""#), None);
         let metadata = |text: &str| read(&format!(r#""metadata":{text}"#)).unwrap().metadata;
-        for odd in ["null", "[]", r#"{"priority":1}"#] {
+        for odd in ["null", "[]", "7"] {
             assert_eq!(metadata(odd), None, "{odd}");
         }
-        assert_eq!(metadata(r#"{"a":"b"}"#).unwrap()["a"], "b");
+        let ours = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        assert_eq!(metadata(r#"{"team":null,"a":"b","priority":1}"#), Some(ours));
         // What names it and says where it stands is demanded.
         for field in [r#""id":null"#, r#""status":null"#] {
             let (name, _) = field.split_once(':').unwrap();

@@ -1,11 +1,13 @@
 //! OpenAI's Files and Batches API as JSON types, for the client that calls it and the gateway that serves it.
 //!
 //! Nothing here does I/O and nothing here knows a job or a task. Reading is lenient where the provider
-//! is (nulls, `""` for an unset file id, statuses that nobody has heard of, counts and usage of any shape); writing is exact.
+//! is (nulls, `""` for an unset file id, statuses that nobody has heard of; errors, counts, usage and
+//! metadata of any shape); writing is exact.
 
 mod batch;
 mod error;
 mod file;
+mod lenient;
 mod line;
 mod list;
 

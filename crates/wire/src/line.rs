@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::lenient::{null_is_default, null_is_empty, unreadable_is_none};
+
 /// A line of the input file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RequestLine<'a> {
@@ -29,7 +31,7 @@ pub struct RequestLine<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResponseLine<'a> {
     /// `batch_req_…`
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_is_empty")]
     pub id: Cow<'a, str>,
     /// The request line that this answers. Required: a line without one can't be matched.
     #[serde(borrow)]
@@ -38,7 +40,7 @@ pub struct ResponseLine<'a> {
     #[serde(borrow, default)]
     pub response: Option<LineResponse<'a>>,
     /// Why there was no HTTP answer, such as `batch_expired`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unreadable_is_none")]
     pub error: Option<LineError>,
 }
 
@@ -46,10 +48,10 @@ pub struct ResponseLine<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LineResponse<'a> {
     /// The HTTP status. 0 has been seen, and means that there was no answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub status_code: u16,
     /// The provider's id of the request.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_is_empty")]
     pub request_id: Cow<'a, str>,
     /// The body, raw. Absent where a compatible server leaves it out.
     #[serde(borrow, default)]
@@ -60,10 +62,10 @@ pub struct LineResponse<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineError {
     /// Such as `batch_expired`, `batch_cancelled`, `request_timeout`; others may come.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub code: String,
     /// For people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub message: String,
 }
 
@@ -77,6 +79,24 @@ mod tests {
         let line: ResponseLine<'_> = serde_json::from_str(text).unwrap();
         assert_eq!(line.custom_id, "a\"b");
         assert_eq!(line.response.unwrap().body.unwrap().get(), r#"{"x" : 1.50}"#);
+    }
+
+    #[test]
+    fn nothing_that_is_null_or_odd_beside_an_answer_hides_it() {
+        for beside in
+            [r#""error":{"code":null,"message":null}"#, r#""error":"none""#, r#""error":{"code":7}"#]
+        {
+            let text = format!(
+                r#"{{"id":null,"custom_id":"a","response":{{"status_code":200,"request_id":null,"body":{{"x":1}}}},{beside}}}"#
+            );
+            let line: ResponseLine<'_> = serde_json::from_str(&text).unwrap();
+            let response = line.response.unwrap();
+            assert_eq!((response.status_code, response.request_id.as_ref()), (200, ""), "{beside}");
+            assert_eq!(response.body.unwrap().get(), r#"{"x":1}"#);
+        }
+        let line: ResponseLine<'_> =
+            serde_json::from_str(r#"{"custom_id":"a","response":{"status_code":null}}"#).unwrap();
+        assert_eq!(line.response.unwrap().status_code, 0);
     }
 
     #[test]

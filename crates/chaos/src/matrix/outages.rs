@@ -12,8 +12,7 @@ use crate::scenario::{Outcome, Scenario};
 use crate::site::{Site, TASKS, write_records};
 use crate::troop::{ROLES, Troop};
 
-/// Also of what [`super::restores`] does to a night.
-pub(super) const GROUP: &str = "outage";
+const GROUP: &str = "outage";
 /// Requests of each kind that a provider does not hear while it is away.
 const AWAY: u32 = 12;
 /// How long a message is held that a broker wants back sooner.

@@ -2,7 +2,6 @@
 
 use testkit::Database;
 
-use super::outages::GROUP;
 use super::passes::Night;
 use crate::ground::{Ground, Pair, held};
 use crate::scenario::{Outcome, Scenario};
@@ -12,12 +11,15 @@ use crate::site::Site;
 #[must_use]
 pub fn on(pair: Pair) -> Vec<Scenario> {
     vec![
-        Scenario::new(pair, GROUP, "an older backup is restored while batches are out", move |site| {
+        Scenario::new(pair, "outage", "an older backup is restored while batches are out", move |site| {
             older_backup(pair.evening(site))
         }),
-        Scenario::new(pair, GROUP, "a copy with a tag of its own works beside the original", move |site| {
-            copied(site, pair.evening(site))
-        }),
+        Scenario::new(
+            pair,
+            "outage",
+            "a copy with a tag of its own works beside the original",
+            move |site| copied(site, pair.evening(site)),
+        ),
     ]
 }
 

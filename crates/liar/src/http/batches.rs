@@ -144,6 +144,11 @@ fn describe(batch: &StoredBatch) -> Value {
     };
     let no_error =
         if batch.fate.empty_error_id && batch.ended_at.is_some() { json!("") } else { Value::Null };
+    let mut metadata = json!(batch.metadata);
+    let mut counts = json!({"total": total, "completed": completed, "failed": failed});
+    if batch.fate.odd {
+        (metadata["team"], metadata["priority"], counts) = (Value::Null, json!(1), Value::Null);
+    }
     json!({
         "id": batch.id, "object": "batch", "endpoint": batch.endpoint, "errors": errors,
         "input_file_id": batch.file, "completion_window": "24h", "status": batch.status,
@@ -151,7 +156,6 @@ fn describe(batch: &StoredBatch) -> Value {
         "created_at": created, "in_progress_at": null, "expires_at": created + 86_400, "finalizing_at": null,
         "completed_at": ended("completed"), "failed_at": ended("failed"), "expired_at": ended("expired"),
         "cancelling_at": null, "cancelled_at": ended("cancelled"),
-        "request_counts": {"total": total, "completed": completed, "failed": failed},
-        "metadata": batch.metadata,
+        "request_counts": counts, "metadata": metadata,
     })
 }

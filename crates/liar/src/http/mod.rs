@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use serde_json::json;
 
+use crate::answer::PAGE;
 use crate::ledger::Entry;
 use crate::rule::{Act, Op, Reply, Rule};
 use crate::serve::App;
@@ -113,7 +114,7 @@ async fn tell(reply: &Reply, honest: Answer) -> Response {
             }
             response
         }
-        Reply::Page(status) => whole(*status, b"<html>bad gateway</html>".to_vec()),
+        Reply::Page(status) => whole(*status, PAGE.into()),
         Reply::CutJson(bytes) => whole(200, honest.body.into_iter().take(*bytes).collect()),
         Reply::CutWire(bytes) => torn(&honest.body, *bytes),
         Reply::Garbage => whole(200, b"\xff\xfe{not json".to_vec()),

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use domain::Tokens;
+use openai::is_here;
 use pipeline::{Finding, Holds, PROBE_BATCHES, PROBE_INPUT_TOKENS, PROBE_OUTPUT_TOKENS, ProbePlan, Provider};
 use queue::Queue;
 use serde_json::json;
@@ -121,8 +122,7 @@ async fn ask(config: &Config, desk: &Desk, arguments: &ProbeArgs, output: &Outpu
 }
 
 fn is_near(config: &Config) -> bool {
-    let host = config.openai_url.host_str();
-    config.provider == Provider::Sim || matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"))
+    config.provider == Provider::Sim || is_here(&config.openai_url)
 }
 
 async fn show(config: &Config, store: &Store, output: &Output) -> Result<Exit, Trouble> {

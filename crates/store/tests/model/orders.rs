@@ -199,8 +199,7 @@ impl Orders {
                 }
             }
             Call::Wake => {
-                if let Some(order) =
-                    self.order.as_mut().filter(|order| order.failures + order.outages > 0 && order.due > now)
+                if let Some(order) = self.order.as_mut().filter(|order| order.outages > 0 && order.due > now)
                 {
                     (order.due, order.send, order.sends) = (now, now, 0);
                 }

@@ -10,8 +10,8 @@ use domain::{
     Remote, Resolution, Seen, TaskId, Time, Tokens, decide_batch, decide_job,
 };
 use store::{
-    Accepted, Backlog, BacklogTask, Claim, Commit, EventPlace, Find, NewJob, NewTask, Release, SettleRules,
-    SettledLine, Usage, Was,
+    Accepted, Backlog, BacklogTask, ChunkTally, Claim, Commit, EventPlace, Find, NewJob, NewTask, Release,
+    SettleRules, SettledLine, Usage, Was,
 };
 
 use database::Fresh;
@@ -318,6 +318,9 @@ async fn of_a_torn_line_and_a_whole_one_the_answer_is_kept(database: Fresh) {
     assert_eq!((torn.settled, late.late), (1, 1));
     let row = store.job(job).await.unwrap();
     assert_eq!((row.ended.succeeded, row.ended.failed), (1, 1));
+    // A part of the file in which nothing can be read changes nothing.
+    let nothing = store.settle_lines(batch, job, Vec::new(), rules).await.unwrap();
+    assert_eq!(nothing, ChunkTally::default());
 }
 
 async fn another_database_is_known_from_this_one(database: Fresh) {

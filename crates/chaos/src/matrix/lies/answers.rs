@@ -26,6 +26,10 @@ pub(super) fn lies() -> Vec<Lie> {
         download("noise in place of a file", 3, Reply::Garbage).expect(|expected| expected.failures = 3),
         // A download without a length that breaks off looks whole.
         download("files that end in a line", 3, Reply::CutJson(333)).expect(|expected| expected.failures = 3),
+        // Without counts an end is believed at the fifth look, and then each file has two more.
+        download("nothing is counted, and files end in a line", 2, Reply::CutJson(333))
+            .settings(super::odd())
+            .expect(|expected| expected.failures = 6),
         download("a file is unknown for two looks", 2, gone.clone()).expect(|expected| expected.failures = 2),
         download("files are gone", 0, gone)
             .expect(|expected| {
@@ -39,6 +43,18 @@ pub(super) fn lies() -> Vec<Lie> {
                 expected.parked.insert("files_gone");
             })
             .parks(),
+        Lie::new("the page of a proxy in place of an output file, beside an error file", COLLECT)
+            .rule(Rule::of(Op::Create).times(0).fate(Fate {
+                page: true,
+                lines: vec![(1, LineFault::Http(400))],
+                ..Fate::default()
+            }))
+            .with("BATCH_MAX_REQUESTS", "2")
+            .expect(|expected| {
+                (expected.files_gone, expected.may_fail, expected.failures) = (true, usize::MAX, 4);
+                expected.parked.insert("files_gone");
+            })
+            .parks(),
         line("a line failed, and goes out again", LineFault::Http(500))
             .expect(|expected| expected.attempts = 2),
         line("a line was refused for now", LineFault::Http(429)).expect(|expected| expected.attempts = 2),
@@ -47,6 +63,7 @@ pub(super) fn lies() -> Vec<Lie> {
         line("a line is missing", LineFault::Missing)
             .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line is there twice", LineFault::Twice),
+        line("an answer beside nulls", LineFault::Odd),
         line("a line is torn", LineFault::Torn)
             .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line is noise", LineFault::Noise)

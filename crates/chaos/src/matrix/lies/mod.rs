@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crash::Point;
-use liar::{Entry, Liar, Op, Rule, Settings};
+use liar::{Entry, Fate, Liar, Op, Rule, Settings};
 
 use crate::evidence::Expected;
 use crate::ground::{Ground, Pair, held};
@@ -105,6 +105,11 @@ impl Lie {
         let names = Point::ALL.iter().map(Point::to_string);
         names.filter(move |name| stages.iter().any(|stage| name.starts_with(stage)))
     }
+}
+
+/// A server that counts nothing, and adds metadata of its own.
+fn odd() -> Settings {
+    Settings { fate: Fate { odd: true, ..Fate::default() }, ..Settings::default() }
 }
 
 /// All lies.

@@ -44,6 +44,9 @@ pub(super) fn creates() -> Vec<Lie> {
     let create = |name, act, reply| Lie::new(name, CREATE).rule(Rule::of(Op::Create).act(act).reply(reply));
     vec![
         create("create carried out, reply lost", Act::Now, Reply::Drop),
+        create("create carried out, reply lost, at a server with metadata of its own", Act::Now, Reply::Drop)
+            .settings(super::odd())
+            .expect(|expected| expected.failures = 4),
         create("create lost", Act::Never, Reply::Drop),
         create("create carried out late, before it is looked for", Act::Late(100), Reply::Drop),
         create("create carried out late, while it is looked for", Act::Late(450), Reply::Drop),
