@@ -183,7 +183,11 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
 /// Waits for a state of health.
 pub async fn healthy(queue: &Queue, what: &str, fits: impl Fn(&queue::Health) -> bool) {
     let mut health = queue.watch();
-    soon(what, health.wait_for(fits)).await.expect("the queue lives");
+    let fit = tokio::time::timeout(SOON, health.wait_for(fits)).await.map(|seen| seen.map(drop));
+    match fit {
+        Ok(seen) => seen.expect("the queue lives"),
+        Err(_) => panic!("did not happen within {SOON:?}: {what}; it is {:?}", *health.borrow()),
+    }
 }
 
 /// Sends until it is done, as the relay does.
