@@ -152,7 +152,7 @@ pub struct Fate {
     pub statuses: Vec<String>,
     /// `error_file_id` is `""` where there is no error file.
     pub empty_error_id: bool,
-    /// It is told without counts, and with metadata of the server's own that is no text.
+    /// It is told without counts and its input file, and with metadata of the server's own that is no text.
     pub odd: bool,
     /// The page of a proxy stands in place of its output file.
     pub page: bool,

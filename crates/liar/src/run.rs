@@ -92,7 +92,10 @@ fn next(app: &App, id: &str, number: usize, request: &Value) -> Option<Turn> {
         return None;
     }
     let fault = batch.fate.lines.iter().find(|(line, _)| *line == number).map(|(_, fault)| *fault);
-    let turn = line::turn(id, number, request, fault);
+    let mut turn = line::turn(id, number, request, fault);
+    if batch.fate.page && turn.billed {
+        turn.shown = Shown::Broken;
+    }
     if !ran {
         world.happens(Entry::Line {
             at: now_ms(),

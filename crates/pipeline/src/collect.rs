@@ -3,6 +3,7 @@
 //!
 //! Files go through the disk and lines through memory a chunk at a time; each chunk may be repeated.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use telemetry::metrics::DISCREPANCIES;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::outcome::{Read, Reader};
+use crate::outcome::Reader;
 use crate::outside;
 use crate::plan::compile;
 use crate::seen::{conclude, seen};
@@ -37,43 +38,44 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let Some(remote) = ended(context, &row, provider_id, look < LOOKS).await? else {
         return Ok(Handled::Later(context.clock().now() + context.config.poll_interval));
     };
-    let requests = u64::from(row.requests);
-    let looks = if adds_up(&batch.remote, requests) { LOOKS } else { LOOKS + LEFT - 1 };
-    let patient = look < looks;
-    let files = download(context, batch.id, &remote, patient).await?;
+    let looks = if adds_up(&batch.remote, u64::from(row.requests)) { LOOKS } else { LOOKS + LEFT - 1 };
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
-    let settler = Settler { context, job: &job, batch, reader, patient };
-    let (mut tally, mut torn, mut contents) = (ChunkTally::default(), 0, Vec::new());
-    for file in &files {
-        let content = match &file.fetched {
-            Fetched::Whole(path) => settler.file(path).await?,
-            Fetched::Unnamed | Fetched::Gone => Content::default(),
-        };
-        tally.add(content.tally);
-        torn += content.torn;
-        contents.push(content);
-    }
-    let (read, promised) = (tally.results(), promised(&remote, requests));
-    let is_gone = (read == 0 && promised > 0)
-        || files.iter().zip(&contents).any(|(file, content)| file.is_gone(content, read < promised));
-    if patient && (torn > 0 || read < promised || is_gone) {
-        // What came may be less than the files, or no result file at all, such as the page of a proxy.
-        let text = format!(
-            "the result files hold {read} results and {torn} torn lines, and the provider promises {promised}"
-        );
-        return Err(Failure::Fault(text));
-    }
-    if is_gone {
-        // What the other file says is settled; what this one said waits for a person.
-        let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
-        return Ok(Handled::if_changed(changed));
+    let settler = Settler { context, job: &job, batch, reader };
+    let mut files = settle_files(&settler, &remote).await?;
+    let mut tally = ChunkTally::default();
+    files.iter().for_each(|file| tally.add(file.content.tally));
+    let lacking = context.store.live_attempts(id).await?;
+    if lacking > 0 {
+        if let Some(failure) = files.iter_mut().find_map(ResultFile::failure) {
+            return Err(failure);
+        }
+        if look < looks && files.iter().any(ResultFile::is_named) {
+            // What came may be less than the files, or no result file at all, such as the page of a proxy.
+            let [output, error] = [&files[0].content, &files[1].content];
+            let text = format!(
+                "{lacking} of {} results are lacking: the output file holds {output}, the error file {error}",
+                row.requests
+            );
+            return Err(Failure::Fault(text));
+        }
+        if files.iter().any(ResultFile::is_none) {
+            // What the other file says is settled; what this one said waits for a person.
+            let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
+            return Ok(Handled::if_changed(changed));
+        }
+        for file in files.iter().filter(|file| file.content.torn > 0) {
+            if let Fetched::Whole(path) = &file.fetched {
+                let failed = settler.file(path, Torn::Failed).await?.tally;
+                (tally.settled, tally.again) = (tally.settled + failed.settled, tally.again + failed.again);
+            }
+        }
     }
     let mut missing = 0;
     while let Some(part) = context.store.settle_missing(id, batch.job, context.config.rules).await? {
         missing += part.settled + part.again;
     }
-    report(batch.id, &remote, requests, tally, missing);
+    report(id, &remote, row.requests, tally, missing);
     let changed = conclude(context, id, &Fact::Collected, Some(claimed), Step::Collect).await?;
     for file in &files {
         if let Fetched::Whole(path) = &file.fetched {
@@ -81,6 +83,20 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
         }
     }
     Ok(Handled::if_changed(changed))
+}
+
+/// Fetches both result files, and settles what stands whole in them.
+async fn settle_files(settler: &Settler<'_>, remote: &Remote) -> Result<[ResultFile; 2], Failure> {
+    let settle = async |kind, file_id: &Option<String>, is_due| {
+        let fetched = fetch(settler.context, settler.batch.id, kind, file_id.as_deref()).await?;
+        let content = match &fetched {
+            Fetched::Whole(path) => settler.file(path, Torn::Left).await?,
+            Fetched::Unnamed | Fetched::Gone | Fetched::Failed(_) => Content::default(),
+        };
+        Ok::<_, Failure>(ResultFile { fetched, content, is_due })
+    };
+    let output = settle("output", &remote.output_file_id, output_is_due(remote)).await?;
+    Ok([output, settle("error", &remote.error_file_id, false).await?])
 }
 
 /// Removes what a process that died has left in the spool. What is still to be collected is fetched anew in
@@ -122,31 +138,61 @@ fn batch_of(name: &str) -> Option<BatchId> {
 
 /// One of a batch's two result files.
 struct ResultFile {
-    /// Results that the provider counts for it.
-    counted: u64,
     fetched: Fetched,
+    content: Content,
+    /// It must hold results, if it is named.
+    is_due: bool,
 }
 
 /// What could be had of a result file.
 enum Fetched {
-    /// All of it, here.
+    /// All of it, here, as far as can be seen.
     Whole(PathBuf),
     /// The provider names none.
     Unnamed,
     /// The provider names it, and doesn't have it.
     Gone,
+    /// It can't be had now.
+    Failed(Option<Failure>),
 }
 
 impl ResultFile {
-    /// Whether it was to be had and wasn't: what came in its place holds no result of ours, or nothing came and `too_few` results
-    /// were read in all.
-    fn is_gone(&self, content: &Content, too_few: bool) -> bool {
+    fn is_named(&self) -> bool {
+        !matches!(self.fetched, Fetched::Unnamed)
+    }
+
+    /// Why it can't be had now.
+    fn failure(&mut self) -> Option<Failure> {
+        if let Fetched::Failed(failure) = &mut self.fetched { failure.take() } else { None }
+    }
+
+    /// Whether it is named and not to be had: it is gone, what came in its place is not of this batch, or nothing came where
+    /// something must have.
+    fn is_none(&self) -> bool {
+        let Content { tally, torn, foreign } = &self.content;
+        let is_empty = tally.results() == 0 && *torn == 0;
         match self.fetched {
             Fetched::Gone => true,
-            Fetched::Whole(_) | Fetched::Unnamed => {
-                content.tally.results() == 0 && (content.is_foreign() || (self.counted > 0 && too_few))
-            }
+            Fetched::Whole(_) => is_empty && (self.is_due || foreign + tally.unexpected > 0),
+            Fetched::Unnamed | Fetched::Failed(_) => false,
         }
+    }
+}
+
+/// What a result file holds.
+#[derive(Default)]
+struct Content {
+    tally: ChunkTally,
+    /// Lines that name a request, and break off or are no JSON.
+    torn: u64,
+    /// Lines that name no request.
+    foreign: u64,
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tally, torn, foreign } = self;
+        write!(f, "{} results, {torn} torn lines and {} others", tally.results(), foreign + tally.unexpected)
     }
 }
 
@@ -194,56 +240,32 @@ fn counted(remote: &Remote) -> u64 {
     remote.completed + remote.failed
 }
 
-/// Results that the files must hold: those that are counted, and of a completed batch all.
-fn promised(remote: &Remote, requests: u64) -> u64 {
-    if remote.status.as_deref() == Some("completed") { requests } else { counted(remote).min(requests) }
+/// Whether an output file that is named must have results in it: where answers are counted, or nothing is.
+fn output_is_due(remote: &Remote) -> bool {
+    remote.completed > 0 || remote.total == 0
 }
 
-/// Fetches the files that the provider names; each is whole or not there. While we are `patient`, one that
-/// the provider doesn't have is a failure like others.
-async fn download(
+/// Fetches a result file, if the provider names it.
+async fn fetch(
     context: &Context,
     batch: BatchId,
-    remote: &Remote,
-    patient: bool,
-) -> Result<[ResultFile; 2], Failure> {
+    kind: &str,
+    file_id: Option<&str>,
+) -> Result<Fetched, Failure> {
+    let Some(file_id) = file_id else { return Ok(Fetched::Unnamed) };
     let spool = &context.config.spool;
     tokio::fs::create_dir_all(spool)
         .await
         .map_err(|source| Failure::File { what: format!("can't make {}", spool.display()), source })?;
-    let fetch = async |kind: &str, file_id: &Option<String>| {
-        let Some(file_id) = file_id else { return Ok(Fetched::Unnamed) };
-        let path = spool.join(spooled(batch, kind));
-        match outside::download(context, file_id, &path).await {
-            Ok(_) => Ok(Fetched::Whole(path)),
-            Err(error) if error.is_not_found() && !patient => {
-                tracing::error!(batch.id = %batch, file.id = file_id, "the provider doesn't have the {kind} file any more");
-                Ok(Fetched::Gone)
-            }
-            Err(error) => Err(Failure::from(error)),
+    let path = spool.join(spooled(batch, kind));
+    Ok(match outside::download(context, file_id, &path).await {
+        Ok(_) => Fetched::Whole(path),
+        Err(error) if error.is_not_found() => {
+            tracing::warn!(batch.id = %batch, file.id = file_id, "the provider doesn't have the {kind} file");
+            Fetched::Gone
         }
-    };
-    Ok([
-        ResultFile { counted: remote.completed, fetched: fetch("output", &remote.output_file_id).await? },
-        ResultFile { counted: remote.failed, fetched: fetch("error", &remote.error_file_id).await? },
-    ])
-}
-
-/// What a result file holds.
-#[derive(Default)]
-struct Content {
-    tally: ChunkTally,
-    /// Lines that break off, or are no JSON.
-    torn: u64,
-    /// Lines that name no request.
-    nameless: u64,
-}
-
-impl Content {
-    /// Whether it holds what is no result of the batch.
-    fn is_foreign(&self) -> bool {
-        self.torn + self.nameless + self.tally.unexpected > 0
-    }
+        Err(error) => Fetched::Failed(Some(error.into())),
+    })
 }
 
 /// Settles the lines of a batch's result files.
@@ -252,12 +274,20 @@ struct Settler<'a> {
     job: &'a JobRow,
     batch: &'a Batch,
     reader: Arc<Reader>,
-    /// Torn lines are left for another download.
-    patient: bool,
+}
+
+/// What becomes of a line that names a request, and breaks off or is no JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Torn {
+    /// It is counted, and left: it may be whole in another download.
+    Left,
+    /// Its attempt has failed.
+    Failed,
 }
 
 impl Settler<'_> {
-    async fn file(&self, path: &Path) -> Result<Content, Failure> {
+    /// Settles a file, which may be done again.
+    async fn file(&self, path: &Path, torn: Torn) -> Result<Content, Failure> {
         let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
         let mut lines = Lines::new(tokio::io::BufReader::new(file), MAX_LINE_BYTES);
@@ -269,35 +299,38 @@ impl Settler<'_> {
                     chunk.push(text.to_vec());
                 }
                 Line::TooLong { number, length } => {
-                    content.nameless += 1;
+                    content.foreign += 1;
                     tracing::warn!(batch.id = %self.batch.id, line = number, bytes = length, "result line is too long to be an answer");
                 }
             }
             if chunk.len() == CHUNK || bytes >= CHUNK_BYTES {
-                self.chunk(std::mem::take(&mut chunk), &mut content).await?;
+                self.chunk(std::mem::take(&mut chunk), torn, &mut content).await?;
                 bytes = 0;
             }
         }
-        self.chunk(chunk, &mut content).await?;
-        let Content { torn, nameless, .. } = content;
-        if torn + nameless > 0 {
-            tracing::warn!(batch.id = %self.batch.id, file = %path.display(), torn, nameless, "result file holds lines that are no results");
+        self.chunk(chunk, torn, &mut content).await?;
+        if content.torn + content.foreign > 0 {
+            tracing::warn!(batch.id = %self.batch.id, file = %path.display(), torn = content.torn, foreign = content.foreign, "result file holds lines that are no results");
         }
         Ok(content)
     }
 
-    async fn chunk(&self, chunk: Vec<Vec<u8>>, content: &mut Content) -> Result<(), Failure> {
+    async fn chunk(&self, chunk: Vec<Vec<u8>>, torn: Torn, content: &mut Content) -> Result<(), Failure> {
         let reader = Arc::clone(&self.reader);
         // Parsing and schema checks are work for the processor, not for the reactor.
         let read = move || chunk.iter().map(|line| reader.read(line)).collect::<Vec<_>>();
         let read = tokio::task::spawn_blocking(read).await;
         let read = read.map_err(|_| Failure::Fault("reading results panicked; this is a bug".to_owned()))?;
         let mut lines = Vec::with_capacity(read.len());
-        for Read { line, torn } in read {
-            content.torn += u64::from(torn);
-            content.nameless += u64::from(!torn && line.is_none());
-            // A torn one may be whole in the next download.
-            lines.extend(line.filter(|_| !(torn && self.patient)));
+        for read in read {
+            let Some(line) = read.line else {
+                content.foreign += 1;
+                continue;
+            };
+            content.torn += u64::from(read.torn);
+            if !read.torn || torn == Torn::Failed {
+                lines.push(line);
+            }
         }
         let (store, rules) = (&self.context.store, self.context.config.rules);
         content.tally.add(store.settle_lines(self.batch.id, self.job.job.id, lines, rules).await?);
@@ -306,8 +339,8 @@ impl Settler<'_> {
 }
 
 /// Says what doesn't add up. Nothing of it is lost: every request has its one outcome by now.
-fn report(batch: BatchId, remote: &Remote, requests: u64, tally: ChunkTally, missing: u64) {
-    if remote.total != requests {
+fn report(batch: BatchId, remote: &Remote, requests: u32, tally: ChunkTally, missing: u64) {
+    if remote.total != u64::from(requests) {
         let reported = remote.total;
         tracing::warn!(batch.id = %batch, reported, sent = requests, "the provider counts other requests than were sent");
     }
@@ -361,30 +394,31 @@ mod tests {
     }
 
     #[test]
-    fn a_completed_batch_promises_all_results_and_others_what_they_count() {
-        assert_eq!(promised(&told("completed", [0, 0, 0], true, false), 3), 3);
-        assert_eq!(promised(&told("expired", [3, 1, 1], true, true), 3), 2);
-        assert_eq!(promised(&told("expired", [9, 9, 0], true, true), 3), 3);
+    fn an_output_file_is_due_where_answers_are_counted_or_nothing_is() {
+        assert!(output_is_due(&told("expired", [3, 1, 0], true, true)));
+        assert!(output_is_due(&told("completed", [0, 0, 0], true, false)));
+        assert!(!output_is_due(&told("cancelled", [3, 0, 0], true, true)));
     }
 
     #[test]
-    fn a_file_is_gone_where_what_came_is_not_its_own() {
-        let settled = |settled| ChunkTally { settled, ..ChunkTally::default() };
-        let file = |counted| ResultFile { counted, fetched: Fetched::Unnamed };
-        let page = || Content { torn: 1, ..Content::default() };
-        let strangers = ChunkTally { unexpected: 2, ..ChunkTally::default() };
-        for (gone, counted, content, too_few) in [
-            (false, 0, Content::default(), true),
-            (false, 2, Content::default(), false),
-            (true, 2, Content::default(), true),
-            (true, 0, page(), false),
-            (true, 0, Content { nameless: 1, ..Content::default() }, false),
-            (true, 0, Content { tally: strangers, ..Content::default() }, false),
-            (false, 2, Content { tally: settled(1), ..page() }, true),
+    fn a_file_is_none_where_what_came_is_not_of_the_batch() {
+        let tally = |settled, unexpected| ChunkTally { settled, unexpected, ..ChunkTally::default() };
+        let content = |tally, torn, foreign| Content { tally, torn, foreign };
+        for (is_none, is_due, content) in [
+            (false, false, content(tally(0, 0), 0, 0)),
+            (true, true, content(tally(0, 0), 0, 0)),
+            (true, false, content(tally(0, 0), 0, 1)),
+            (true, false, content(tally(0, 2), 0, 0)),
+            // A line that is torn names its request: the file is the batch's own.
+            (false, true, content(tally(0, 0), 1, 1)),
+            (false, true, content(tally(1, 2), 0, 1)),
         ] {
-            assert_eq!(file(counted).is_gone(&content, too_few), gone, "{counted} {too_few}");
+            let fetched = Fetched::Whole(PathBuf::new());
+            let file = ResultFile { fetched, content, is_due };
+            assert_eq!(file.is_none(), is_none, "{is_due}: {}", file.content);
         }
-        let gone = ResultFile { counted: 0, fetched: Fetched::Gone };
-        assert!(gone.is_gone(&Content { tally: settled(1), ..Content::default() }, false));
+        let of = |fetched| ResultFile { fetched, content: Content::default(), is_due: true };
+        assert!(of(Fetched::Gone).is_none());
+        assert!(!of(Fetched::Unnamed).is_none(), "who names no file has promised none");
     }
 }

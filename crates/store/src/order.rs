@@ -312,8 +312,8 @@ impl Store {
     }
 
     /// Makes due what rests before a submit, in an outage or after a failure, of the jobs that `provider` runs: for a start,
-    /// which is how people say that they have mended a key, an account, a disk or a switch. What failed at the provider's words keeps
-    /// its rest: it counts on the time that passes between two looks.
+    /// which is how people say that they have mended a key, an account, a disk or a switch. Looks and
+    /// downloads that failed keep their rests: they count on the time that passes between two of them.
     ///
     /// # Errors
     /// A database that fails.
@@ -321,7 +321,7 @@ impl Store {
         let (now, of) = (self.dialect.now(), of_provider("$1"));
         let text = format!(
             "UPDATE orders SET due_at = {now}, send_at = {now}, sends = 0 \
-             WHERE (lane = 'submit' OR outages > 0 OR (failures > 0 AND lane NOT IN ('poll', 'collect'))) \
+             WHERE (lane = 'submit' OR (failures + outages > 0 AND (failures = 0 OR lane NOT IN ('poll', 'collect')))) \
                 AND due_at > {now} AND {of}"
         );
         self.write(Step::Wake, text).text(provider).run(&self.connection).await

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_null_or_odd_beside_an_answer_hides_it() {
+    fn neither_nulls_nor_an_odd_error_beside_an_answer_hide_it() {
         for beside in
             [r#""error":{"code":null,"message":null}"#, r#""error":"none""#, r#""error":{"code":7}"#]
         {

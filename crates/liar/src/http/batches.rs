@@ -146,12 +146,14 @@ fn describe(batch: &StoredBatch) -> Value {
         if batch.fate.empty_error_id && batch.ended_at.is_some() { json!("") } else { Value::Null };
     let mut metadata = json!(batch.metadata);
     let mut counts = json!({"total": total, "completed": completed, "failed": failed});
+    let mut input = json!(batch.file);
     if batch.fate.odd {
-        (metadata["team"], metadata["priority"], counts) = (Value::Null, json!(1), Value::Null);
+        (metadata["team"], metadata["priority"]) = (Value::Null, json!(1));
+        (input, counts) = (Value::Null, Value::Null);
     }
     json!({
         "id": batch.id, "object": "batch", "endpoint": batch.endpoint, "errors": errors,
-        "input_file_id": batch.file, "completion_window": "24h", "status": batch.status,
+        "input_file_id": input, "completion_window": "24h", "status": batch.status,
         "output_file_id": batch.output, "error_file_id": batch.error.as_ref().map_or(no_error, |id| json!(id)),
         "created_at": created, "in_progress_at": null, "expires_at": created + 86_400, "finalizing_at": null,
         "completed_at": ended("completed"), "failed_at": ended("failed"), "expired_at": ended("expired"),

@@ -199,7 +199,10 @@ impl Orders {
                 }
             }
             Call::Wake => {
-                if let Some(order) = self.order.as_mut().filter(|order| order.outages > 0 && order.due > now)
+                if let Some(order) = self
+                    .order
+                    .as_mut()
+                    .filter(|order| order.outages > 0 && order.failures == 0 && order.due > now)
                 {
                     (order.due, order.send, order.sends) = (now, now, 0);
                 }

@@ -35,8 +35,8 @@ pub struct Lie {
     stages: &'static [&'static str],
     /// The provider becomes honest after a while, and the program is started again.
     heals: bool,
-    /// What is lied about may wait for a person; then nothing else is waited for.
-    parks: bool,
+    /// So many batches must wait for a person in the end, at least; then nothing else is waited for.
+    parks: i64,
     /// A batch is created behind the deletion of its file.
     lands_behind_a_deletion: bool,
     /// It begins when all batches are out: where no list shows a batch, no create may be in doubt.
@@ -53,7 +53,7 @@ impl Lie {
             expect: |_| {},
             stages,
             heals: false,
-            parks: false,
+            parks: 0,
             lands_behind_a_deletion: false,
             once_all_are_out: false,
         }
@@ -81,8 +81,8 @@ impl Lie {
         Self { heals: true, ..self }
     }
 
-    fn parks(self) -> Self {
-        Self { parks: true, ..self }
+    fn parks(self, batches: i64) -> Self {
+        Self { parks: batches, ..self }
     }
 
     fn lands_behind_a_deletion(self) -> Self {
@@ -199,11 +199,11 @@ pub fn run(mut ground: Ground, lie: &Lie, wish: Option<&str>) -> Outcome {
 
 /// Lets the night end, and answers whether it has come to what the lie leads to.
 fn lie_until_healed(mut ground: Ground, lie: &Lie) -> (bool, Outcome) {
-    if lie.parks {
+    if lie.parks > 0 {
         let _ = ground.wait_until(PARKED_WITHIN, UNPARKED);
         // For what reason is the oracle's to judge.
         let parked = ground.number("SELECT count(*) FROM batches WHERE state = 'parked'");
-        return (parked > 0, ground.judge());
+        return (parked >= lie.parks, ground.judge());
     }
     if lie.heals {
         // A kill may come before the lie: then the next process hears it.

@@ -92,7 +92,7 @@ pub(super) fn creates() -> Vec<Lie> {
             .expect(|expected| {
                 expected.parked.insert("create_unknown");
             })
-            .parks(),
+            .parks(1),
         // Not crossed with kills: a create that a kill has cut off before it left waits for a person, rightly.
         Lie::new("reply lost, and a person would decide", &[])
             .rule(Rule::of(Op::Create).reply(Reply::Drop))
@@ -125,7 +125,7 @@ pub(super) fn fences() -> Vec<Lie> {
             .expect(|expected| {
                 expected.parked.insert("fence_refused");
             })
-            .parks(),
+            .parks(1),
         lost("a deletion is carried out, and its reply lost", Act::Never).rule(delete().reply(Reply::Drop)),
         lost("a deletion fails for a while", Act::Never)
             .rule(delete().times(3).act(Act::Never).reply(error(500, "server_error", None))),
