@@ -62,6 +62,10 @@ pub(crate) fn turn(batch: &str, number: usize, request: &Value, fault: Option<Li
     let (shown, text) = match fault {
         Some(LineFault::Missing) => (Shown::Nowhere, vec![]),
         Some(LineFault::Twice) => (Shown::Whole, vec![(Place::Output, line.clone()), (Place::Output, line)]),
+        Some(LineFault::Both) => {
+            let refused = whole(&id, &custom_id, 500, "{}");
+            (Shown::Whole, vec![(Place::Output, line), (Place::Error, refused)])
+        }
         Some(LineFault::Odd) => {
             let answered = format!(
                 r#"{{"id":null,"custom_id":{},"response":{{"status_code":200,"request_id":null,"body":{body}}},"error":"none"}}"#,

@@ -190,6 +190,8 @@ pub enum LineFault {
     Missing,
     /// It stands there twice.
     Twice,
+    /// It stands there, and with an error in the error file.
+    Both,
     /// It is answered, beside ids that are null and an error that is none.
     Odd,
     /// Its line is torn behind the `custom_id`.

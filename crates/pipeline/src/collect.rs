@@ -25,7 +25,7 @@ use crate::worker::Handled;
 const CHUNK_BYTES: usize = 512 << 10;
 /// Longest result line. Larger than any answer; a line beyond it is not an answer.
 const MAX_LINE_BYTES: usize = 64 << 20;
-/// Looks in a row at an end that doesn't add up, until it is believed; and downloads in a row of files that don't.
+/// Failed looks after which an end that doesn't add up is believed, and so are files that don't.
 const LOOKS: u32 = 5;
 /// Downloads that are left for the files where believing the end has used up all looks.
 const LEFT: u32 = 3;
@@ -42,16 +42,30 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     let job = context.store.job(batch.job).await?;
     let reader = Arc::new(Reader::new(compile(&job)?, &job, &context.config.prices));
     let settler = Settler { context, job: &job, batch, reader };
-    let mut files = settle_files(&settler, &remote).await?;
+    let patient = look < looks;
+    // Answers first: what the error file says of a request ends its attempt, too.
+    let mut output =
+        settler.fetched("output", remote.output_file_id.as_deref(), output_is_due(&remote)).await?;
+    if let Some(failure) = output.failure() {
+        return Err(failure);
+    }
+    if patient && output.is_short(remote.completed.min(u64::from(row.requests))) {
+        // What came may be less than the file, or no result file at all, such as the page of a proxy.
+        let (content, completed) = (&output.content, remote.completed);
+        let text = format!("the output file holds {content}, and the provider counts {completed} answers");
+        return Err(Failure::Fault(text));
+    }
+    let mut error = settler.fetched("error", remote.error_file_id.as_deref(), false).await?;
+    let lacking = context.store.live_attempts(id).await?;
+    let failure = error.failure().filter(|_| lacking > 0);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let files = [output, error];
     let mut tally = ChunkTally::default();
     files.iter().for_each(|file| tally.add(file.content.tally));
-    let lacking = context.store.live_attempts(id).await?;
     if lacking > 0 {
-        if let Some(failure) = files.iter_mut().find_map(ResultFile::failure) {
-            return Err(failure);
-        }
-        if look < looks && files.iter().any(ResultFile::is_named) {
-            // What came may be less than the files, or no result file at all, such as the page of a proxy.
+        if patient && files.iter().any(ResultFile::is_named) {
             let [output, error] = [&files[0].content, &files[1].content];
             let text = format!(
                 "{lacking} of {} results are lacking: the output file holds {output}, the error file {error}",
@@ -62,6 +76,7 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
         if files.iter().any(ResultFile::is_none) {
             // What the other file says is settled; what this one said waits for a person.
             let changed = conclude(context, id, &Fact::FilesGone, Some(claimed), Step::Collect).await?;
+            clear_spool(context, id).await;
             return Ok(Handled::if_changed(changed));
         }
         for file in files.iter().filter(|file| file.content.torn > 0) {
@@ -77,26 +92,8 @@ pub(crate) async fn handle(context: &Context, claimed: Claimed, id: BatchId) -> 
     }
     report(id, &remote, row.requests, tally, missing);
     let changed = conclude(context, id, &Fact::Collected, Some(claimed), Step::Collect).await?;
-    for file in &files {
-        if let Fetched::Whole(path) = &file.fetched {
-            remove(path).await;
-        }
-    }
+    clear_spool(context, id).await;
     Ok(Handled::if_changed(changed))
-}
-
-/// Fetches both result files, and settles what stands whole in them.
-async fn settle_files(settler: &Settler<'_>, remote: &Remote) -> Result<[ResultFile; 2], Failure> {
-    let settle = async |kind, file_id: &Option<String>, is_due| {
-        let fetched = fetch(settler.context, settler.batch.id, kind, file_id.as_deref()).await?;
-        let content = match &fetched {
-            Fetched::Whole(path) => settler.file(path, Torn::Left).await?,
-            Fetched::Unnamed | Fetched::Gone | Fetched::Failed(_) => Content::default(),
-        };
-        Ok::<_, Failure>(ResultFile { fetched, content, is_due })
-    };
-    let output = settle("output", &remote.output_file_id, output_is_due(remote)).await?;
-    Ok([output, settle("error", &remote.error_file_id, false).await?])
 }
 
 /// Removes what a process that died has left in the spool. What is still to be collected is fetched anew in
@@ -115,6 +112,16 @@ pub async fn tidy_spool(context: &Context) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Removes what was fetched for a batch, now or at an earlier look.
+async fn clear_spool(context: &Context, batch: BatchId) {
+    for kind in ["output", "error"] {
+        let path = context.config.spool.join(spooled(batch, kind));
+        if tokio::fs::try_exists(&path).await.unwrap_or(true) {
+            remove(&path).await;
+        }
+    }
 }
 
 async fn remove(file: &Path) {
@@ -164,6 +171,12 @@ impl ResultFile {
     /// Why it can't be had now.
     fn failure(&mut self) -> Option<Failure> {
         if let Fetched::Failed(failure) = &mut self.fetched { failure.take() } else { None }
+    }
+
+    /// Whether it is named, and may hold more than what came: so many results are `counted` for it.
+    fn is_short(&self, counted: u64) -> bool {
+        let Content { tally, torn, .. } = &self.content;
+        self.is_named() && (self.is_none() || *torn > 0 || tally.results() < counted)
     }
 
     /// Whether it is named and not to be had: it is gone, what came in its place is not of this batch, or nothing came where
@@ -286,6 +299,16 @@ enum Torn {
 }
 
 impl Settler<'_> {
+    /// Fetches a file, and settles what stands whole in it.
+    async fn fetched(&self, kind: &str, file_id: Option<&str>, is_due: bool) -> Result<ResultFile, Failure> {
+        let fetched = fetch(self.context, self.batch.id, kind, file_id).await?;
+        let content = match &fetched {
+            Fetched::Whole(path) => self.file(path, Torn::Left).await?,
+            Fetched::Unnamed | Fetched::Gone | Fetched::Failed(_) => Content::default(),
+        };
+        Ok(ResultFile { fetched, content, is_due })
+    }
+
     /// Settles a file, which may be done again.
     async fn file(&self, path: &Path, torn: Torn) -> Result<Content, Failure> {
         let unreadable = |source| Failure::File { what: format!("can't read {}", path.display()), source };
@@ -418,7 +441,12 @@ mod tests {
             assert_eq!(file.is_none(), is_none, "{is_due}: {}", file.content);
         }
         let of = |fetched| ResultFile { fetched, content: Content::default(), is_due: true };
-        assert!(of(Fetched::Gone).is_none());
+        assert!(of(Fetched::Gone).is_none() && of(Fetched::Gone).is_short(0));
+        let whole = || Fetched::Whole(PathBuf::new());
+        let holding = |content| ResultFile { fetched: whole(), content, is_due: true };
+        assert!(holding(content(tally(2, 0), 0, 0)).is_short(3));
+        assert!(holding(content(tally(3, 0), 1, 0)).is_short(3));
+        assert!(!holding(content(tally(3, 0), 0, 1)).is_short(3));
         assert!(!of(Fetched::Unnamed).is_none(), "who names no file has promised none");
     }
 }

@@ -148,7 +148,8 @@ impl Store {
     pub async fn live_attempts(&self, batch: BatchId) -> Result<u64, StoreError> {
         let text = "SELECT count(*) AS live FROM attempts WHERE batch_id = $1 AND state = 'live'";
         let row = self.sql("live_attempts", text).id(batch.0).one(&self.connection).await?;
-        row.map_or(Ok(0), |row| row.count("live"))
+        let none = || StoreError::Missing { table: "attempts", id: batch.to_string() };
+        row.ok_or_else(none)?.count("live")
     }
 
     /// Settles the next attempts of a batch that no line answered: they are missing. Answers none once

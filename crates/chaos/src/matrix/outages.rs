@@ -36,6 +36,7 @@ pub fn laptop() -> Vec<Scenario> {
     };
     let named = [
         of("a create turns up after it was parked", turns_up),
+        of("a create turns up after it was given up, and its file comes empty", given_up),
         of("a create turns up after its fence, and its requests were answered", after_its_fence),
         of("the shared memory of SQLite is gone after a kill", no_shared_memory),
         of("the provider is away for a while", provider_away),
@@ -72,6 +73,29 @@ fn turns_up(site: &Site) -> Outcome {
     laptop.kill();
     laptop.liar.release();
     laptop.liar.forget_rules();
+    let records = write_records(laptop.home.folder(), "later", TASKS);
+    let _ = laptop.home.run(&["load", &records, "--backlog", "planner"]).exits(0);
+    laptop.expected.tasks += TASKS;
+    laptop.start_schedule_run(None);
+    laptop.finish()
+}
+
+/// A create lands when a person has given it up: its answer is late, and is kept though its file comes empty at first.
+fn given_up(site: &Site) -> Outcome {
+    let mut laptop = Laptop::evening(site);
+    (laptop.expected.spare_looks, laptop.expected.may_fail, laptop.expected.failures) = (4, 1, 3);
+    laptop.home.set("SUBMIT_UNKNOWN", "park");
+    laptop.liar.tell(Rule::of(Op::Create).act(Act::OnRelease).reply(Reply::Drop));
+    laptop.start_schedule_run(None);
+    laptop.until("the others are collected", "SELECT 5 - count(*) FROM batches WHERE state = 'collected'");
+    laptop.until("a create is parked", "SELECT 1 - count(*) FROM batches WHERE state = 'parked'");
+    laptop.kill();
+    let job = laptop.texts("SELECT CAST(job_id AS TEXT) FROM batches WHERE state = 'parked'").remove(0);
+    let _ = laptop.home.run(&["batch", "resolve", &job, "give-up"]).exits(0);
+    laptop.liar.release();
+    laptop.liar.forget_rules();
+    // As many as are collected from now on: the late one, and those of a later night, at whose first create it is found.
+    laptop.liar.tell(Rule::of(Op::Content).times(3).reply(Reply::CutJson(0)));
     let records = write_records(laptop.home.folder(), "later", TASKS);
     let _ = laptop.home.run(&["load", &records, "--backlog", "planner"]).exits(0);
     laptop.expected.tasks += TASKS;

@@ -47,7 +47,7 @@ pub fn decide(batch: &Batch, fact: &Fact, now: Time, policy: &Policy) -> Option<
         Fact::Vanished => rules.lost(Loss::Vanished, "the provider doesn't know it any more"),
         Fact::FilesGone => rules.lost(
             Loss::FilesGone,
-            "a result file can't be had, or what comes in its place holds no result of the batch",
+            "the provider doesn't have a result file, or what comes in its place holds no result of the batch",
         ),
         Fact::GaveUp { lane, why } => rules.gave_up(*lane, why),
         Fact::SpareFound { provider_id, ended } => Some(rules.spare(provider_id, *ended)),

@@ -30,6 +30,13 @@ pub(super) fn lies() -> Vec<Lie> {
         download("nothing is counted, and files end in a line", 12, Reply::CutJson(333))
             .settings(super::odd())
             .expect(|expected| expected.failures = 6),
+        download("a line stands in both files, and the output comes empty", 1, Reply::CutJson(0))
+            .rule(
+                Rule::of(Op::Create)
+                    .times(0)
+                    .fate(Fate { lines: vec![(1, LineFault::Both)], ..Fate::default() }),
+            )
+            .expect(|expected| expected.failures = 1),
         // What didn't run stands in the error file, and makes up the number.
         download("an output file of a batch that expired comes empty", 1, Reply::CutJson(0))
             .rule(Rule::of(Op::Create).times(0).fate(Fate { end: End::Expires(1), ..Fate::default() }))
@@ -64,7 +71,7 @@ pub(super) fn lies() -> Vec<Lie> {
             .expect(|expected| expected.attempts = 2),
         line("a line was refused for now", LineFault::Http(429)).expect(|expected| expected.attempts = 2),
         line("a line was refused", LineFault::Http(400)).expect(|expected| expected.may_fail = 1),
-        // Files that hold less than is counted, or torn lines, are fetched again, until they are believed.
+        // Where results are lacking, files are fetched again, until they are believed.
         line("a line is missing", LineFault::Missing)
             .expect(|expected| (expected.may_fail, expected.failures) = (1, 4)),
         line("a line is there twice", LineFault::Twice),
